@@ -1,0 +1,3 @@
+"""Continuous performance regression for GPU kernels."""
+
+__version__ = "0.1.0"
