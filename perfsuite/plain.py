@@ -52,8 +52,8 @@ def _decode(kind: Any, plain: Any) -> Any:
         return tuple(_decode(element, item) for item in plain)
     if origin is not None:
         return plain
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(cast(type, kind))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
         return kind(**{name: _decode(hints[name], item) for name, item in plain.items() if name in hints})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from perfsuite.model import Launches, Round, Timer
+from perfsuite.model import Launches, Round, Side, Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class PlayerError(Exception):
         super().__init__(message)
         self.message = message
         self.lost = lost
+        self.side: Side | None = None
+        """Whose it is, where two sides are driven."""
 
 
 class Player(Protocol):

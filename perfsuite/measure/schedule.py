@@ -30,7 +30,9 @@ class Effort:
 
 def rounds_for(info: BlockInfo, effort: Effort) -> int:
     """Rounds of a block: the effort's, fewer where a round is long."""
-    return max(min(effort.rounds, int(ROUND_BUDGET_NS / max(info.round_ns, 1.0))), min(LEAST_ROUNDS, effort.rounds))
+    return max(
+        min(effort.rounds, int(ROUND_BUDGET_NS / max(info.round_ns, 1.0))), min(LEAST_ROUNDS, effort.rounds)
+    )
 
 
 def measure_alone(player: Player, pair: int, effort: Effort) -> tuple[tuple[Block, ...], BlockInfo]:
@@ -38,7 +40,9 @@ def measure_alone(player: Player, pair: int, effort: Effort) -> tuple[tuple[Bloc
     blocks = []
     info = None
     for number in range(effort.blocks):
-        shape = BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
+        shape = (
+            BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
+        )
         info = player.block(shape)
         wanted, rounds, order = rounds_for(info, effort), list[Round](), 0
         while _clean(rounds) < wanted and len(rounds) < wanted + THROTTLE_RETRIES:
@@ -60,7 +64,9 @@ def measure_lockstep(
     blocks: tuple[list[Block], list[Block]] = ([], [])
     info = None
     for number in range(effort.blocks):
-        shape = BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
+        shape = (
+            BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
+        )
         # The side that allocates first alternates too, so that neither always gets the older memory.
         first, second = (base, head) if number % 2 == 0 or info is None else (head, base)
         info = first.block(shape)

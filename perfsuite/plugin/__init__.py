@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from perfsuite.plugin.recorded import RecordedClock
 
-CLOCK = pytest.StashKey["RecordedClock"]()
+CLOCK: pytest.StashKey[RecordedClock] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
 
+from perfsuite.config import process_environ
+from perfsuite.measure.nvml import Nvml
 from perfsuite.measure.player import Player
 from perfsuite.measure.schedule import Effort, measure_alone
 from perfsuite.plugin.recorded import RecordedClock, replay_samples
@@ -13,9 +16,7 @@ from perfsuite.plugin.serve import CaseStopped, serve
 from perfsuite.plugin.spec import Spec
 from perfsuite.plugin.trial import TrialPlugin
 
-NO_GPU = (
-    "no GPU here, and Triton's interpreter is off: `perfsuite run` checks and compiles this suite without a GPU"
-)
+NO_GPU = "no GPU, and Triton's interpreter is off: `perfsuite run` checks and compiles a suite without a GPU"
 
 
 class GpuBenchmark:
@@ -31,7 +32,9 @@ class GpuBenchmark:
             raise RuntimeError("gpu_benchmark was called twice in one test: one test is one case")
         self._used = True
         spec = Spec(function, **arguments)
-        trial = next((p for p in self._config.pluginmanager.get_plugins() if isinstance(p, TrialPlugin)), None)
+        trial = next(
+            (p for p in self._config.pluginmanager.get_plugins() if isinstance(p, TrialPlugin)), None
+        )
         if trial is not None:
             self._serve(trial, spec)
         else:
@@ -61,10 +64,9 @@ class GpuBenchmark:
 def player_for(mode: str, spec: Spec, target: str) -> Player:
     """The side that measures in this mode."""
     if mode == "gpu":
-        from perfsuite.measure.nvml import Nvml
         from perfsuite.plugin.gpu import GpuPlayer
 
-        return GpuPlayer(spec, Nvml.open())
+        return GpuPlayer(spec, *_nvml())
     if mode == "interpret":
         from perfsuite.plugin.interpret import InterpreterPlayer
 
@@ -72,6 +74,19 @@ def player_for(mode: str, spec: Spec, target: str) -> Player:
     from perfsuite.plugin.ahead import AheadPlayer
 
     return AheadPlayer(spec, target)
+
+
+@cache
+def _nvml() -> tuple[Nvml | None, int]:
+    """NVML and its index of the GPU in use; opened once a process."""
+    import torch
+
+    nvml = Nvml.open()
+    if nvml is None:
+        return None, 0
+    visible = nvml.visible(process_environ().get("CUDA_VISIBLE_DEVICES"))
+    current = torch.cuda.current_device()
+    return nvml, visible[current] if current < len(visible) else 0
 
 
 def _local_mode() -> str:

@@ -30,9 +30,11 @@ MOST_SETS = 1024
 PAD_BYTES = 8 << 20
 CALIBRATION_CALLS = 4
 SPIN_CYCLES = 400_000
-"""About 0.2 ms of spinning: the host queues a graph, or the first calls of an op, behind it."""
+"""About 0.2 ms of spinning, behind which the host queues a graph."""
+SPIN_CYCLES_PER_CALL, MOST_SPIN_CYCLES = 100_000, 20_000_000
+"""For an op that does not capture: about 50 µs a call, at most 10 ms."""
 WORRYING = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
-"""Throttling that makes a round worthless. The software power cap is not here: an ordinary matmul reaches it."""
+"""Throttling that makes a round worthless. Not the software power cap: an ordinary matmul reaches it."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class GpuPlayer:
     _sets: list[Any] = field(default_factory=list, init=False)
     _replay: Callable[[], None] | None = field(default=None, init=False)
     _iterations: int = field(default=1, init=False)
+    _spin_cycles: int = field(default=SPIN_CYCLES, init=False)
     _kept: list[Any] = field(default_factory=list, init=False)
 
     def compile(self) -> Launches:
@@ -149,10 +152,11 @@ class GpuPlayer:
                 number = call % len(self._sets)
                 outputs[number] = self.spec.call(self._sets[number])
         self._kept.extend(outputs)
-        return graph.replay  # type: ignore[no-any-return]
+        return graph.replay
 
     def _queue(self, count: int) -> Callable[[], None]:
         """Calls from the host, each queued behind the one before."""
+        self._spin_cycles = min(MOST_SPIN_CYCLES, max(SPIN_CYCLES, count * SPIN_CYCLES_PER_CALL))
 
         def replay() -> None:
             for call in range(count):
@@ -167,7 +171,7 @@ class GpuPlayer:
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
         # The spinning kernel covers the host's queueing, so that launches do not wait between the events.
-        torch.cuda._sleep(SPIN_CYCLES)
+        torch.cuda._sleep(self._spin_cycles)
         start.record()
         replay()
         end.record()

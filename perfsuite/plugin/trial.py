@@ -1,7 +1,7 @@
 """A trial: one fresh process, one tree, one mode, driven over a socket by the conductor.
 
-`python -P -m perfsuite.plugin.trial` imports the installed harness first and puts the tree under test in front
-of `sys.path` only then: both sides run the same harness, only the tree's code differs.
+`python -P -m perfsuite.plugin` imports the installed harness first and puts the tree under test in front of
+`sys.path` only then: both sides run the same harness, only the tree's code differs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _first_lines(report: pytest.TestReport) -> str:
 
 
 def die_with_parent(parent: int) -> None:
-    """Linux: be killed when the conductor dies, however it dies. Elsewhere the closed socket ends the trial."""
+    """Linux: be killed when the conductor dies, however it dies. Elsewhere its closed socket ends us."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -142,9 +142,5 @@ def _run_pytest(link: Link, mode: str, target: str, root: Path, suite: str) -> i
             sys.path.insert(0, str(path))
     plugin = TrialPlugin(link, mode, target, root, (root / suite).resolve())
     # The repository's own addopts (coverage, xdist, a selection of tests) would change what is measured.
-    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "timeout=0", f"--rootdir={root}"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:timeout", "-o", "addopts=", f"--rootdir={root}"]
     return int(pytest.main([*options, str(root / suite)], plugins=[plugin]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

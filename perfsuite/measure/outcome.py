@@ -1,0 +1,78 @@
+"""Putting a `Result` together from what the steps of a case said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from perfsuite.measure.ahead import Compiled
+from perfsuite.measure.player import BlockInfo, Gate
+from perfsuite.measure.process import CollectedCase, Ended
+from perfsuite.measure.roofline import roofline_ns
+from perfsuite.model import Block, Environment, Launches, Result, Round, Scalar, Status, Timer
+from perfsuite.summary import summarize
+
+DOES_NOT_COMPILE = "does not compile for {target}: {message}"
+
+
+def empty(case: CollectedCase, device: str, status: Status, message: str = "") -> Result:
+    """A result without a measurement."""
+    return Result(case.id, case.version, case.family, case.params, device, status, message=message)
+
+
+def from_facts(case: CollectedCase, device: str, facts: Mapping[str, Any]) -> Result:
+    """What the benchmark said of itself."""
+    extra: dict[str, Scalar] = {"precision": facts.get("precision")}
+    return replace(
+        empty(case, device, Status.OK),
+        tolerance=facts.get("tolerance"),
+        bytes=facts.get("bytes"),
+        operations=facts.get("operations"),
+        extra=extra,
+    )
+
+
+def with_launches(result: Result, compiled: Compiled, seen: Launches | None = None) -> Result:
+    """Machine code as compiled ahead, on both sides alike; what was seen on the device where that failed."""
+    if compiled.launches is not None:
+        return replace(result, launches=compiled.launches)
+    extra = {**result.extra, "compile_message": compiled.message}
+    return replace(result, launches=seen or Launches(opaque=(compiled.message,)), extra=extra)
+
+
+def with_gate(result: Result, gate: Gate) -> Result:
+    return replace(
+        result,
+        status=Status.OK if gate.passed else Status.INCORRECT,
+        message=gate.message,
+        error_rms=gate.error_rms,
+        error_max=gate.error_max,
+        output_hash=gate.output_hash,
+    )
+
+
+def with_blocks(
+    result: Result, blocks: tuple[Block, ...], info: BlockInfo, environment: Environment
+) -> Result:
+    """Add the blocks of a pair to those of the pairs before."""
+    known = tuple(b for b in result.blocks if b.pair not in {block.pair for block in blocks})
+    result = replace(result, blocks=known + blocks, timer=info.timer)
+    if info.timer not in (Timer.GRAPH, Timer.EVENTS):
+        return result
+    bound = roofline_ns(environment.gpu, result.bytes, result.operations, str(result.extra.get("precision")))
+    fraction = bound / summarize(result.samples_ns).median_ns if bound else None
+    return replace(result, roofline_fraction=fraction)
+
+
+def of_plain(case: CollectedCase, ended: Ended, pair: int, block: int) -> Result:
+    """A benchmark that timed itself with pytest-benchmark's own fixture, or that never came to measuring."""
+    status = {"passed": Status.OK, "skipped": Status.SKIPPED}.get(ended.outcome, Status.FAILED)
+    result = empty(case, "cpu", status, ended.message)
+    if status is not Status.OK:
+        return result
+    if not ended.samples_ns:
+        message = "the test passed without measuring anything: call its benchmark fixture"
+        return replace(result, status=Status.FAILED, message=message)
+    rounds = tuple(Round(sample, order, order) for order, sample in enumerate(ended.samples_ns))
+    return replace(result, timer=Timer.WALL, blocks=(Block(pair, block, 1, ended.iterations, rounds),))

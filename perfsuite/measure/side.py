@@ -1,0 +1,92 @@
+"""One tree being measured: its trial, replaced when a case takes it down, and its compiling workers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from perfsuite.measure.ahead import Compiled, CompilePool, worker_count
+from perfsuite.measure.process import Collected, CollectedCase, Trial, TrialFailed, TrialPlan
+from perfsuite.measure.settings import Settings, Tree
+from perfsuite.model import Launches
+
+
+@dataclass(frozen=True, slots=True)
+class SidePlan:
+    tree: Tree
+    name: str
+    settings: Settings
+    sides: int
+    cache: Path
+
+
+class TreeSide:
+    """A context manager: leaving it leaves no process."""
+
+    def __init__(self, plan: SidePlan) -> None:
+        self._plan = plan
+        settings = plan.settings
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        log = settings.state / "logs" / f"{stamp}-{plan.name}.log"
+        mode = "gpu" if settings.gpu else "interpret"
+        self._trial_plan = TrialPlan(
+            root=plan.tree.root,
+            suite=plan.tree.suite,
+            mode=mode,
+            cache=plan.cache,
+            log=log,
+            case_timeout_s=settings.case_timeout_s,
+            environ=settings.environ,
+            target=settings.compile_target,
+        )
+        ahead = replace(self._trial_plan, mode="compile", log=log.with_suffix(".compile.log"))
+        self._trial = Trial(self._trial_plan)
+        self._fresh = True
+        self.collected = Collected(())
+        self._pool = CompilePool(ahead, worker_count(settings.cores, plan.sides))
+
+    def __enter__(self) -> TreeSide:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+        self._trial.close()
+
+    def collect(self) -> Collected:
+        """What the suite holds. Raises: TrialFailed."""
+        self.collected = self._trial.collected()
+        self._fresh = False
+        return self.collected
+
+    def compile_ahead(self, cases: list[CollectedCase]) -> None:
+        self._pool.ask([case.id for case in cases if not case.plain])
+
+    def compiled(self, case: CollectedCase) -> Compiled:
+        if case.plain:
+            opaque = Launches(opaque=("a plain benchmark: what it launches is not captured",))
+            return Compiled(opaque)
+        return self._pool.result(case.id)
+
+    def trial(self) -> Trial:
+        """A living trial that has collected. Raises: TrialFailed."""
+        if not self._trial.alive:
+            self._trial = Trial(self._trial_plan)
+            self._fresh = True
+        if self._fresh:
+            self._trial.collected()
+            self._fresh = False
+        return self._trial
+
+    def restart(self) -> None:
+        """A fresh process, started now; its collection is waited for at the next use."""
+        self._trial.quit()
+        self._trial = Trial(self._trial_plan)
+        self._fresh = True
+
+    def still_collects(self) -> bool:
+        try:
+            self.trial()
+        except TrialFailed:
+            return False
+        return True
