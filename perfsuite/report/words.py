@@ -1,0 +1,180 @@
+"""The words that all reports share, as plain text on one line."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from perfsuite.model import (
+    CaseComparison,
+    Commit,
+    Comparison,
+    ComparisonReport,
+    Kernel,
+    Result,
+    Run,
+    Status,
+    Timer,
+    Verdict,
+)
+from perfsuite.stats.families import SEVERITY, WORDS
+from perfsuite.summary import TimeSummary, summarize
+from perfsuite.units import format_bytes, format_ns, format_share
+
+_QUIET = (Verdict.UNCHANGED, Verdict.IDENTICAL)
+_STATUSES = (Status.OK, Status.INCORRECT, Status.FAILED, Status.SKIPPED)
+_DEFAULT_TARGET = "sm_90"
+RESOLUTION_DIGITS = 1
+
+
+def plain(text: str) -> str:
+    """One line without control or direction characters: what comes from outside must not steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(c for c in line if not unicodedata.category(c).startswith("C"))
+
+
+def headline(report: ComparisonReport) -> str:
+    """`2 cases slower, 1 faster, 37 unchanged or identical. Resolution 0.8 %.`"""
+    counts = Counter(c.verdict for c in report.comparisons)
+    if not counts:
+        return "No cases were compared."
+    parts = [(counts[verdict], WORDS[verdict]) for verdict in SEVERITY if verdict not in _QUIET]
+    parts.append((sum(counts[verdict] for verdict in _QUIET), "unchanged or identical"))
+    return f"{_counted(parts)}. {_resolution(report)}"
+
+
+def run_answer(results: Sequence[Result]) -> str:
+    """`12 cases ok, 1 incorrect.`"""
+    if not results:
+        return "No cases were run."
+    counts = Counter(result.status for result in results)
+    return f"{_counted([(counts[status], str(status)) for status in _STATUSES])}."
+
+
+def machine_note(run: Run, results: Sequence[Result]) -> str | None:
+    """What the times of a machine without a GPU are, and what was done instead of timing; None with a GPU."""
+    if run.environment.gpu:
+        return None
+    targets = sorted({kernel.target for result in results for kernel in result.launches.kernels})
+    note = "No GPU: no kernel was timed."
+    if any(result.timer is Timer.REFERENCE for result in results):
+        note += " Times are wall clock of the reference ops on the CPU and say nothing about the kernels."
+    if targets or any(result.timer is Timer.REFERENCE for result in results):
+        compiled = ", ".join(targets) or _DEFAULT_TARGET
+        note += f" Kernels were checked in Triton's interpreter and compiled for {compiled}."
+    return note
+
+
+def timer_label(timer: Timer) -> str:
+    """The timer in a table; what is no time of the kernel says so."""
+    return {Timer.REFERENCE: "wall clock of reference, CPU", Timer.NONE: "–"}.get(timer, str(timer))
+
+
+def time_summary(result: Result) -> TimeSummary | None:
+    """Of a good result with samples: a red gate shows no time, even if there were one."""
+    samples = [sample for sample in result.samples_ns if math.isfinite(sample)]
+    return summarize(samples) if samples and result.status is Status.OK else None
+
+
+def time_cell(result: Result) -> str:
+    """`1.234 ms [1.230 ms … 1.240 ms]`."""
+    times = time_summary(result)
+    if times is None:
+        return "–"
+    return f"{format_ns(times.median_ns)} [{format_ns(times.low_ns)} … {format_ns(times.high_ns)}]"
+
+
+def roofline_cell(result: Result) -> str:
+    """`62%` of what the roofline allows."""
+    fraction = result.roofline_fraction
+    return "–" if fraction is None or result.status is not Status.OK else f"{fraction:.0%}"
+
+
+def change_cell(compared: CaseComparison) -> str:
+    """`+4.10 % [+3.92 … +4.31]`, or why there is none."""
+    if compared.change is None:
+        return "–"
+    change = format_share(compared.change)
+    if compared.low is None or compared.high is None:
+        return f"{change} [no interval]"
+    low, high = (format_share(value).removesuffix(" %") for value in (compared.low, compared.high))
+    return f"{change} [{low} … {high}]"
+
+
+def times_cell(compared: CaseComparison) -> str:
+    """`1.234 ms → 1.301 ms`."""
+    if compared.base_ns is None or compared.head_ns is None:
+        return "–"
+    return f"{format_ns(compared.base_ns)} → {format_ns(compared.head_ns)}"
+
+
+def heaviest_kernel(result: Result) -> Kernel | None:
+    """The kernel nearest to the limits of the device: most spills, then registers, then shared memory."""
+    return max(
+        result.launches.kernels,
+        key=lambda k: (k.spills or 0, k.registers or 0, k.shared_bytes or 0, k.name),
+        default=None,
+    )
+
+
+def resources_cell(result: Result) -> str:
+    """`168/0/96.0 KiB`: registers, spills and shared memory of the heaviest kernel."""
+    kernel = heaviest_kernel(result)
+    if kernel is None:
+        return "–"
+    shared = "?" if kernel.shared_bytes is None else format_bytes(kernel.shared_bytes)
+    registers, spills = ("?" if v is None else str(v) for v in (kernel.registers, kernel.spills))
+    return f"{registers}/{spills}/{shared}"
+
+
+def error_cell(result: Result) -> str:
+    """`0.0041 of 0.02`: RMS error and its tolerance."""
+    if result.error_rms is None:
+        return "–"
+    tolerance = "" if result.tolerance is None else f" of {result.tolerance:.3g}"
+    return f"{result.error_rms:.2g}{tolerance}"
+
+
+def commit_line(commit: Commit) -> str:
+    """`1a2b3c4d5e the subject`."""
+    return plain(f"{commit.label} {commit.subject}")
+
+
+def reproduce(comparison: Comparison) -> str:
+    """The command that measures this comparison again: one line, quoted for a shell."""
+    base, head = comparison.base.commit, comparison.head
+    parts = ["perfsuite", "compare", base.sha[:10]]
+    if not head.commit.dirty:
+        parts.append(head.commit.sha[:10])
+    if head.pattern:
+        parts += ["-k", plain(head.pattern)]
+    parts += ["--profile", plain(head.profile)]
+    command = shlex.join(parts)
+    return f"{command}   # with the uncommitted changes" if head.commit.dirty else command
+
+
+def quiet(compared: CaseComparison) -> bool:
+    """Whether a case is only worth counting: identical, and nothing to say about it."""
+    return compared.verdict is Verdict.IDENTICAL and not compared.why
+
+
+def _counted(parts: Sequence[tuple[int, str]]) -> str:
+    shown = [part for part in parts if part[0]]
+    first, *others = shown
+    noun = "case" if first[0] == 1 else "cases"
+    return ", ".join([f"{first[0]} {noun} {first[1]}", *(f"{count} {word}" for count, word in others)])
+
+
+def _resolution(report: ComparisonReport) -> str:
+    if report.resolution is None:
+        return "Nothing was timed." if not _timed(report) else "Too few blocks to know the resolution."
+    percent = report.resolution * 100
+    digits = RESOLUTION_DIGITS if percent >= 0.1 else RESOLUTION_DIGITS + 1
+    return f"Resolution {percent:.{digits}f} %."
+
+
+def _timed(report: ComparisonReport) -> bool:
+    return any(c.change is not None for c in report.comparisons)

@@ -1,0 +1,1 @@
+"""Verdicts from stored samples: pure functions of the model, the same samples give the same verdict."""

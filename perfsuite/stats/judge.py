@@ -1,0 +1,214 @@
+"""The verdict on every case of a comparison, recomputed from stored results.
+
+Correctness, presence and equal machine code come before statistics. Then, with T the case's threshold and
+[low, high] the interval of the relative change: regressed if low ≥ T, improved if high ≤ −T (plainly, not
+T / (1 + T): the number that people set is the number that they read), unchanged if −T < low and high < T,
+else inconclusive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+from perfsuite.errors import UsageError
+from perfsuite.model import CaseComparison, Comparison, ComparisonReport, Result, Run, Status, Timer, Verdict
+from perfsuite.stats.families import findings, worst_first
+from perfsuite.stats.paired import Effect, paired_effect
+from perfsuite.stats.settle import confidence_note, what_settles
+from perfsuite.stats.why import less_accurate, why
+from perfsuite.units import format_share
+
+COMPARED_TIMERS = (Timer.GRAPH, Timer.EVENTS, Timer.WALL)
+"""Times of the benchmarked function itself. Reference and imported times are never compared."""
+_ENVIRONMENT = ("gpu", "gpu_memory_bytes", "driver", "cuda", "torch", "triton", "clocks", "cpu", "python")
+Ruling = tuple[Verdict, tuple[str, ...]]
+
+
+def judge(comparison: Comparison, base: Sequence[Result], head: Sequence[Result]) -> ComparisonReport:
+    """Verdicts, findings and resolution of a comparison.
+
+    Raises:
+        UsageError: base and head were measured in different environments.
+    """
+    require_comparable(comparison.base, comparison.head)
+    bases = {result.case: result for result in base}
+    heads = {result.case: result for result in head}
+    compared = worst_first(
+        _judge_case(bases.get(case), heads.get(case), threshold_of(case, comparison))
+        for case in {**bases, **heads}
+    )
+    widths = [(c.high - c.low) / 2 for c in compared if c.low is not None and c.high is not None]
+    return ComparisonReport(
+        comparison, compared, findings(compared), resolution=median(widths) if widths else None
+    )
+
+
+def require_comparable(base: Run, head: Run) -> None:
+    """Refuse runs of different environments, naming what differs.
+
+    Raises:
+        UsageError: the fingerprints differ.
+    """
+    before, after = base.environment, head.environment
+    if before.fingerprint == after.fingerprint:
+        return
+    differing = [
+        f"{name} {getattr(before, name)} → {getattr(after, name)}"
+        for name in _ENVIRONMENT
+        if getattr(before, name) != getattr(after, name)
+    ]
+    raise UsageError(
+        f"base {base.commit.label} and head {head.commit.label} were measured in different environments: "
+        + ", ".join(differing),
+        "measure both again on one machine with `perfsuite compare`",
+    )
+
+
+def threshold_of(case: str, comparison: Comparison) -> float:
+    """The case's threshold: that of the first glob that matches, else the comparison's."""
+    return _first_match(case, comparison.case_thresholds, comparison.threshold)
+
+
+def _first_match(case: str, thresholds: Mapping[str, float], default: float) -> float:
+    for pattern, threshold in thresholds.items():
+        # Case ids contain brackets, so only `*` and `?` are special: fnmatch would take `[m=8]` as a set.
+        expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(expression, case, re.DOTALL):
+            return threshold
+    return default
+
+
+def _judge_case(base: Result | None, head: Result | None, threshold: float) -> CaseComparison:
+    known = head or base
+    assert known is not None, "a case of a comparison has at least one side"
+    blank = CaseComparison(known.case, known.family, known.params, Verdict.INCONCLUSIVE, threshold=threshold)
+    ruling = _before_times(base, head)
+    if ruling is not None:
+        return replace(blank, verdict=ruling[0], why=ruling[1])
+    assert base is not None and head is not None, "cases with one side are ruled before times"
+    identical = base.launches.same_code(head.launches)
+    refusal = _not_timed(base, head)
+    effect = None if refusal else paired_effect(base, head)
+    if effect is None:
+        reason = refusal or "no rounds of base and head belong together: measure the case again"
+        ruling = (Verdict.IDENTICAL, why(base, head)) if identical else _untimed(base, head, reason)
+        return replace(blank, verdict=ruling[0], why=ruling[1])
+    ruling = _identical_but(effect, threshold) if identical else _by_time(effect, threshold)
+    said = (*ruling[1], *why(base, head), *_remarks(base, head, ruling[0]), *effect.notes)
+    return _with_times(replace(blank, verdict=ruling[0], why=said), effect)
+
+
+def _with_times(blank: CaseComparison, effect: Effect) -> CaseComparison:
+    return replace(
+        blank,
+        base_ns=effect.base_ns,
+        head_ns=effect.head_ns,
+        change=effect.change,
+        # Too few blocks span a range, not an interval: nobody should read a confidence into it.
+        low=effect.low if effect.enough else None,
+        high=effect.high if effect.enough else None,
+        pairs=effect.pairs,
+        rounds=effect.rounds,
+    )
+
+
+def _before_times(base: Result | None, head: Result | None) -> Ruling | None:
+    """What is settled without a look at times, or None."""
+    if head is None:
+        return Verdict.REMOVED, ("not measured at head",)
+    if head.status is Status.INCORRECT:
+        return Verdict.INCORRECT, _incorrect(base, head)
+    if head.status is Status.FAILED:
+        already = (f"already {base.status} at base",) if base and base.status is Status.FAILED else ()
+        return Verdict.FAILED, (_message(head), *already)
+    if head.status is Status.SKIPPED:
+        both = base is None or base.status is Status.SKIPPED
+        return (Verdict.INCONCLUSIVE if both else Verdict.REMOVED), (f"skipped at head: {_message(head)}",)
+    if base is None:
+        return Verdict.NEW, ("not measured at base",)
+    if base.version != head.version:
+        return Verdict.NEW, ("benchmark changed: its versions are not compared",)
+    if base.status is not Status.OK:
+        return Verdict.NEW, (f"{base.status} at base, ok at head: {_message(base)}",)
+    return None
+
+
+def _incorrect(base: Result | None, head: Result) -> tuple[str, ...]:
+    errors = f"error (RMS) {_number(head.error_rms)}, tolerance {_number(head.tolerance)}"
+    if head.error_max is not None:
+        errors += f", largest {_number(head.error_max)}"
+    if base is None:
+        return errors, _message(head)
+    if base.status is Status.INCORRECT:
+        return errors, f"already incorrect at base: error (RMS) {_number(base.error_rms)}", _message(head)
+    at_base = (f"error (RMS) at base {_number(base.error_rms)}",) if base.error_rms is not None else ()
+    code = why(replace(base, error_rms=None), replace(head, timer=base.timer))
+    return (errors, *at_base, *code, _message(head))
+
+
+def _not_timed(base: Result, head: Result) -> str | None:
+    """Why the times of two good results cannot be compared, or None."""
+    untimed = (Timer.REFERENCE, Timer.NONE)
+    if base.timer in untimed and head.timer in untimed:
+        return "no device times: needs a GPU"
+    if base.timer != head.timer:
+        return f"timed by {base.timer} at base and {head.timer} at head: not comparable"
+    if base.device != head.device:
+        return f"ran on {base.device} at base and on {head.device} at head: not comparable"
+    if base.timer not in COMPARED_TIMERS:
+        return f"{base.timer} times are no lockstep pairs: measure with `perfsuite compare`"
+    return None
+
+
+def _untimed(base: Result, head: Result, reason: str) -> Ruling:
+    return Verdict.INCONCLUSIVE, (reason, *why(base, replace(head, timer=base.timer)))
+
+
+def _by_time(effect: Effect, threshold: float) -> Ruling:
+    if not effect.enough:
+        return Verdict.INCONCLUSIVE, (what_settles(effect, threshold),)
+    note = confidence_note(effect)
+    noted = (note,) if note else ()
+    if effect.low >= threshold:
+        return Verdict.REGRESSED, noted
+    if effect.high <= -threshold:
+        return Verdict.IMPROVED, noted
+    if -threshold < effect.low and effect.high < threshold:
+        return Verdict.UNCHANGED, _real_but_small(effect, threshold)
+    return Verdict.INCONCLUSIVE, (what_settles(effect, threshold), *noted)
+
+
+def _real_but_small(effect: Effect, threshold: float) -> tuple[str, ...]:
+    if effect.low <= 0 <= effect.high:
+        return ()
+    direction = "slower" if effect.change > 0 else "faster"
+    return (f"{direction}, but by less than the threshold of {format_share(threshold, signed=False)}",)
+
+
+def _identical_but(effect: Effect, threshold: float) -> Ruling:
+    """Equal machine code that was timed all the same (a canary, profile full) accuses only the machine."""
+    moved = effect.enough and (effect.low >= threshold or effect.high <= -threshold)
+    sentence = f"same machine code, yet {format_share(effect.change)}: suspect the machine"
+    return Verdict.IDENTICAL, ((sentence,) if moved else ())
+
+
+def _remarks(base: Result, head: Result, verdict: Verdict) -> tuple[str, ...]:
+    remarks = []
+    if verdict is Verdict.IMPROVED and less_accurate(base, head):
+        remarks.append("faster at the price of accuracy")
+    same = bool(base.launches.order) and base.launches.order == head.launches.order
+    if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) and same:
+        opaque = "; ".join(base.launches.opaque or head.launches.opaque) or "no compiled kernel"
+        remarks.append(f"same launches as far as they are known ({opaque}): suspect the machine, or the rest")
+    return tuple(remarks)
+
+
+def _message(result: Result) -> str:
+    return result.message.strip().split("\n", 1)[0] or f"{result.status} without a message"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

@@ -1,0 +1,140 @@
+import html
+import re
+from dataclasses import replace
+
+import pytest
+from report_example import CPU, compared, mixed, report, result, run
+
+from perfsuite.model import Status, Timer, Verdict
+from perfsuite.report.escape import code, fenced, text
+from perfsuite.report.markdown import comparison_markdown, run_markdown
+
+MIXED = """\
+### 1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. Resolution 0.8 %.
+
+- **gemm**: 1 of 1 case incorrect
+- **moe/prefill**: 2 of 3 cases slower, +4.10 % … +9.80 %
+- **moe/decode**: 1 of 2 cases faster, -5.00 %
+
+| case | base → head | change [interval] | why |
+|---|---|---|---|
+| <code>gemm&#91;m=1&#93;</code> **incorrect** | – | – | error (RMS) 0.31, tolerance 0.02 |
+| <code>moe/prefill&#91;m=2&#93;</code> | 1.000 µs → 1.098 µs | +9.80 % [+9.60 … +10.0] |  |
+| <code>moe/prefill&#91;m=1&#93;</code> | 1.000 µs → 1.041 µs | +4.10 % [+3.90 … +4.30] | \
+&#95;gemm1: registers 128 → 168, spills 0 → 12 |
+
+<details><summary>1 faster</summary>
+
+| case | base → head | change [interval] | why |
+|---|---|---|---|
+| <code>moe/decode&#91;m=1&#93;</code> | 1.000 µs → 950.0 ns | -5.00 % [-5.20 … -4.80] |  |
+
+</details>
+
+<details><summary>1 unchanged</summary>
+
+| case | base → head | change [interval] | why |
+|---|---|---|---|
+| <code>moe/prefill&#91;m=4&#93;</code> | 1.000 µs → 1.001 µs | +0.10 % [-0.10 … +0.30] |  |
+
+</details>
+
+<details><summary>1 identical: the same machine code and launches</summary>
+
+- <code>moe/decode&#91;m=2&#93;</code>
+
+</details>
+
+base <code>aaaaaaaaaa</code> <code>Base</code>  
+head <code>bbbbbbbbbb</code> <code>Faster tiles</code>  
+NVIDIA H200 · driver 580.1 · cuda 13.0 · torch 2.11.0 · triton 3.6.0 · profile quick · threshold 2.00 %
+
+<details><summary>How to measure or read it again</summary>
+
+```
+perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick
+perfsuite report cccccccccccc
+```
+
+</details>
+"""  # noqa: W291
+HOSTILE = (
+    "</code></details>|`x` @team #12 GH-3 [a](http://evil.example) <img src=x> ![p](q) $x$\n| new | row |"
+)
+
+
+def test_comparison_snapshot() -> None:
+    assert comparison_markdown(mixed()) == MIXED
+
+
+def test_outside_text_cannot_leave_its_cell_tag_or_line() -> None:
+    hostile = report(
+        compared(HOSTILE, Verdict.FAILED, None, HOSTILE), compared("b", Verdict.NEW), subject=HOSTILE
+    )
+    body = comparison_markdown(hostile)
+    assert "<img" not in body and "](http" not in body and "`x`" not in body
+    assert not re.search(r"https?://|www\.", body)
+    # GitHub makes no mentions inside code, so only the rest is searched, as a reader would see it.
+    prose = html.unescape(re.sub(r"<code>.*?</code>", "", body))
+    assert not re.search(r"@\w|#\d|GH-\d", prose)
+    rows = [line for line in body.split("\n") if line.startswith("| <code>")]
+    assert [row.count("|") for row in rows] == [5, 5]
+    assert body.count("</details>") == body.count("<details>") == 2
+
+
+@pytest.mark.parametrize("escape", [text, code])
+def test_escaped_text_still_reads_the_same(escape) -> None:  # type: ignore[no-untyped-def]
+    assert "moe/prefill" in escape("moe/prefill")
+    assert "\n" not in escape("a\nb") and "\x1b" not in escape("a\x1b[0m")
+    assert escape("x" * 1000).count("x") == 299
+
+
+def test_fence_is_longer_than_any_inside() -> None:
+    assert fenced("a ```` b").split("\n")[0] == "`" * 5
+
+
+def many(verdict: Verdict, count: int, why: str = "w" * 400) -> list:  # type: ignore[type-arg]
+    return [
+        compared(f"f{n % 60}/x[{'m' * 100},n={n:04}]", verdict, 0.05 + n / 1e4, why) for n in range(count)
+    ]
+
+
+def test_a_comment_never_exceeds_githubs_limit_and_counts_what_is_left_out() -> None:
+    huge = report(*many(Verdict.REGRESSED, 900), *many(Verdict.UNCHANGED, 900))
+    body = comparison_markdown(huge)
+    assert 60_000 < len(body.encode()) <= 65_536
+    assert body.startswith("### 900 cases slower, 900 unchanged or identical.")
+    shown = sum(line.startswith("| <code>") for line in body.split("\n"))
+    left = [int(found) for found in re.findall(r"_(\d+) more cases are left out here", body)]
+    assert shown + sum(left) == 1800
+    assert left[1] == 900, "no row of the unchanged may displace one of the slower"
+    assert body.count("<details>") == body.count("</details>")
+    assert body.rstrip().endswith("</details>"), "how to reproduce it is never cut"
+
+
+def test_a_smaller_limit_is_kept_too() -> None:
+    body = comparison_markdown(report(*many(Verdict.REGRESSED, 100)), limit=20_000)
+    assert len(body.encode()) <= 20_000
+
+
+def test_many_red_cases_are_folded() -> None:
+    body = comparison_markdown(report(*many(Verdict.REGRESSED, 30, "")))
+    assert "<details><summary>30 red cases</summary>" in body
+    assert "red case" not in comparison_markdown(mixed())
+
+
+def test_run_markdown_shows_the_bad_first_and_escapes_messages() -> None:
+    bad = replace(result("moe/bad[m=1]", status=Status.INCORRECT), message=HOSTILE)
+    body = run_markdown(run(), [result(), bad])
+    assert body.startswith("### 1 case ok, 1 incorrect.")
+    assert body.index("moe/bad") < body.index("moe/prefill")
+    assert "<img" not in body
+    assert (
+        "| ok | 1.004 µs [1.001 µs … 1.008 µs] | 0.0041 of 0.02 | 62% | 168/0/96.0 KiB | cuda-graph |" in body
+    )
+
+
+def test_run_markdown_without_a_gpu_says_so() -> None:
+    body = run_markdown(run(environment=CPU), [result(timer=Timer.REFERENCE)])
+    assert "No GPU: no kernel was timed." in body
+    assert "wall clock of reference, CPU" in body
