@@ -29,11 +29,10 @@ class TreeSide:
         settings = plan.settings
         stamp = time.strftime("%Y%m%d-%H%M%S")
         log = settings.state / "logs" / f"{stamp}-{plan.name}.log"
-        mode = "gpu" if settings.gpu else "interpret"
         self._trial_plan = TrialPlan(
             root=plan.tree.root,
             suite=plan.tree.suite,
-            mode=mode,
+            mode=mode_of(settings),
             cache=plan.cache,
             log=log,
             case_timeout_s=settings.case_timeout_s,
@@ -90,3 +89,8 @@ class TreeSide:
         except TrialFailed:
             return False
         return True
+
+
+def mode_of(settings: Settings) -> str:
+    """How cases are run: on the GPU, else in the interpreter."""
+    return "gpu" if settings.gpu else "interpret"

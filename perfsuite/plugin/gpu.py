@@ -67,6 +67,8 @@ class GpuPlayer:
             with record_launches() as recorder:
                 self.spec.call(arguments)
             torch.cuda.synchronize()
+            del arguments
+            torch.cuda.empty_cache()  # the other side's turn
         except Exception as error:
             raise self._wrapped(error) from error
         return Gate(
@@ -82,8 +84,10 @@ class GpuPlayer:
         try:
             return self._block(plan)
         except Exception as error:
-            self.release()
-            raise self._wrapped(error) from error
+            wrapped = self._wrapped(error)
+            if not wrapped.lost:
+                self.release()
+            raise wrapped from error
 
     def round(self, index: int, order: int) -> Round:
         assert self._replay is not None, "block() comes before round()"

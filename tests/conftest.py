@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` run where a GPU is, and are not collected elsewhere."""
+    if not any(item.get_closest_marker("gpu") for item in items):
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    without = [item for item in items if item.get_closest_marker("gpu")]
+    items[:] = [item for item in items if item not in without]
+    config.hook.pytest_deselected(items=without)

@@ -1,0 +1,151 @@
+"""`compare_suites` on real trees with real processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_suite as toy
+
+from perfsuite.measure import comparing, side
+from perfsuite.measure.schedule import Effort
+from perfsuite.measure.settings import Previous, Settings, Silent, Tree
+from perfsuite.model import Environment, Result, Side, Status
+
+Results = dict[tuple[Side, str], Result]
+
+
+def compare(
+    base: Path, head: Path, settings: Settings, earlier: dict[str, Previous] | None = None
+) -> Results:
+    results: Results = {}
+
+    def sink(name: Side, result: Result) -> None:
+        results[name, result.case] = result
+
+    comparing.compare_suites(Tree(base, "bench"), Tree(head, "bench"), settings, sink, Silent(), earlier)
+    return results
+
+
+@pytest.fixture
+def as_with_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Everything that a GPU machine does, with the interpreter's player at the far end."""
+    monkeypatch.setattr(side, "mode_of", lambda _: "interpret")
+    monkeypatch.setattr(comparing, "COMPARE_EFFORT", {"pr": Effort(2, 3, 4)})
+    return replace(settings, environment=Environment("here", gpu="a GPU", compute_capability="9.0"))
+
+
+def test_a_comment_is_identical_and_not_timed(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("@triton.jit", "# hello\n@triton.jit"))
+    results = compare(base, head, as_with_gpu)
+    for n in (1, 2):
+        of_base, of_head = results[Side.BASE, f"toy/right[n={n}]"], results[Side.HEAD, f"toy/right[n={n}]"]
+        assert of_base.launches.same_code(of_head.launches)
+        assert of_base.blocks == of_head.blocks == ()
+        assert of_head.error_rms == 0.0
+
+
+def test_changed_code_is_timed_in_lockstep_pairs(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    results = compare(base, head, replace(as_with_gpu, pattern="n=1"))
+    for name in Side:
+        result = results[name, "toy/right[n=1]"]
+        assert [(b.pair, b.block, len(b.rounds)) for b in result.blocks] == [
+            (pair, block, 4) for pair in (0, 1) for block in (0, 1, 2)
+        ]
+    orders = [
+        (a.order, b.order)
+        for a, b in zip(
+            results[Side.BASE, "toy/right[n=1]"].blocks[0].rounds,
+            results[Side.HEAD, "toy/right[n=1]"].blocks[0].rounds,
+            strict=True,
+        )
+    ]
+    assert orders == [(0, 1), (3, 2), (4, 5), (7, 6)]
+
+
+def test_an_interrupted_comparison_goes_on_with_the_missing_pair(
+    tmp_path: Path, as_with_gpu: Settings
+) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    settings = replace(as_with_gpu, pattern="n=1")
+    case = "toy/right[n=1]"
+    whole = compare(base, head, settings)
+    half = {
+        name: replace(result, blocks=tuple(b for b in result.blocks if b.pair == 0))
+        for (name, _), result in whole.items()
+    }
+    resumed = compare(base, head, settings, {case: Previous(half[Side.BASE], half[Side.HEAD])})
+    assert {b.pair for b in resumed[Side.HEAD, case].blocks} == {0, 1}
+    assert resumed[Side.HEAD, case].blocks[:3] == half[Side.HEAD].blocks
+    assert (
+        compare(base, head, settings, {case: Previous(whole[Side.BASE, case], whole[Side.HEAD, case])}) == {}
+    )
+
+
+def test_wrong_head_has_no_time(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("+ tl.load(y", "- tl.load(y"))
+    result = compare(base, head, replace(as_with_gpu, pattern="n=1"))[Side.HEAD, "toy/right[n=1]"]
+    assert result.status is Status.INCORRECT
+    assert result.blocks == ()
+
+
+def test_a_side_that_dies_while_timed_is_the_one_that_failed(tmp_path: Path, as_with_gpu: Settings) -> None:
+    # The reference is what the interpreter's player times: head's dies at its tenth call.
+    dying = toy.SUITE.replace(
+        "COMMON",
+        "calls = []\ndef dying(x, y):\n    calls.append(1)\n    LIMIT\n    return x + y\n\nCOMMON",
+        1,
+    ).replace("reference=torch.add", "reference=dying")
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    (base / "bench" / "test_toy.py").write_text(dying.replace("LIMIT", "pass"))
+    (head / "bench" / "test_toy.py").write_text(
+        dying.replace("LIMIT", "os.kill(os.getpid(), 9) if len(calls) > 9 else None")
+    )
+    results = compare(base, head, as_with_gpu)
+    for case in ("toy/right[n=1]", "toy/right[n=2]"):
+        assert results[Side.HEAD, case].status is Status.FAILED
+        assert "SIGKILL" in results[Side.HEAD, case].message
+        assert results[Side.BASE, case].status is Status.OK
+
+
+def test_new_removed_changed_and_unreadable(tmp_path: Path, settings: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base", toy.WRONG)
+    head = toy.write_tree(tmp_path / "head", toy.EMPTY)
+    changed = (
+        (head / "bench" / "test_toy.py").read_text().replace("(add, **COMMON)", "(add, **COMMON, rotate=8)")
+    )
+    (head / "bench" / "test_toy.py").write_text(changed)
+    (base / "bench" / "test_more.py").write_text(toy.SUITE + toy.PLAIN)
+    (head / "bench" / "test_more.py").write_text("import nothing_of_that_name\n" + toy.SUITE)
+    results = compare(base, head, settings)
+    assert results[Side.BASE, "toy/wrong"].status is Status.SKIPPED
+    assert (Side.HEAD, "toy/wrong") not in results
+    assert results[Side.HEAD, "toy/empty"].status is Status.FAILED
+    assert (Side.BASE, "toy/empty") not in results
+    old, now = results[Side.BASE, "toy/right[n=1]"], results[Side.HEAD, "toy/right[n=1]"]
+    assert old.version != now.version
+    assert results[Side.HEAD, "more/plain"].status is Status.FAILED
+    assert "nothing_of_that_name" in results[Side.HEAD, "more/plain"].message
+
+
+def test_plain_benchmarks_are_paired_too(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "COMPARE_EFFORT", {"pr": Effort(2, 2, 4)})
+    base, head = toy.write_tree(tmp_path / "base", toy.PLAIN), toy.write_tree(tmp_path / "head", toy.PLAIN)
+    results = compare(base, head, replace(settings, pattern="plain"))
+    for name in Side:
+        blocks = results[name, "toy/plain"].blocks
+        assert [(b.pair, b.block, len(b.rounds)) for b in blocks] == [
+            (0, 0, 6),
+            (0, 1, 6),
+            (1, 0, 6),
+            (1, 1, 6),
+        ]

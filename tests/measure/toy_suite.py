@@ -1,0 +1,77 @@
+"""A small real suite: Triton kernels that are right, wrong, slow to end, or deadly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+OPS = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def _add(x, y, out, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + i, tl.load(x + i, mask=i < n) + tl.load(y + i, mask=i < n), mask=i < n)
+
+def add(x, y):
+    out = torch.empty_like(x)
+    _add[(triton.cdiv(x.numel(), 512),)](x, y, out, x.numel(), BLOCK=512)
+    return out
+"""
+SUITE = """
+import os, time
+import pytest, torch
+from ops import add
+
+def inputs(seed):
+    torch.manual_seed(seed)
+    return torch.randn(1000), torch.randn(1000)
+
+COMMON = dict(inputs=inputs, reference=torch.add, tolerance=1e-6, bytes=12_000)
+
+@pytest.mark.parametrize("n", [1, 2], ids="n={}".format)
+def test_right(gpu_benchmark, n):
+    gpu_benchmark(add, **COMMON)
+"""
+WRONG = """
+def test_wrong(gpu_benchmark):
+    gpu_benchmark(add, **{**COMMON, "reference": torch.sub})
+"""
+RAISES = """
+def test_raises(gpu_benchmark):
+    def broken(x, y):
+        raise ValueError("the op is broken")
+    gpu_benchmark(broken, **COMMON)
+"""
+DIES = """
+def test_dies(gpu_benchmark):
+    def deadly(x, y):
+        if not x.is_meta:
+            os.kill(os.getpid(), 11)
+        return x
+    gpu_benchmark(deadly, **COMMON)
+"""
+HANGS = """
+def test_hangs(gpu_benchmark):
+    def endless(x, y):
+        if not x.is_meta:
+            time.sleep(1000)
+        return x
+    gpu_benchmark(endless, **COMMON)
+"""
+PLAIN = """
+def test_plain(benchmark):
+    benchmark.pedantic(sum, args=([1, 2, 3],), rounds=6, iterations=50)
+"""
+EMPTY = """
+def test_empty(benchmark):
+    pass
+"""
+
+
+def write_tree(root: Path, *parts: str, ops: str = OPS) -> Path:
+    """A tree with `ops.py` and a suite folder `bench` that holds the given tests."""
+    (root / "bench").mkdir(parents=True)
+    (root / "ops.py").write_text(ops)
+    (root / "bench" / "test_toy.py").write_text(SUITE + "".join(parts))
+    return root

@@ -1,0 +1,75 @@
+"""pytest items as cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perfsuite.plugin.cases import Case, case_of
+
+SUITE = '''
+import pytest
+
+class Shape:
+    name = "qwen-3"
+
+@pytest.mark.parametrize("m", [1, 64], ids="m={}".format)
+@pytest.mark.parametrize("shape", [Shape()], ids=lambda s: s.name)
+def test_prefill(gpu_benchmark, shape, m):
+    """Documentation."""
+    gpu_benchmark(shape, m)  # a comment
+
+def bench_plain(benchmark):
+    benchmark(len, "")
+
+def test_no_benchmark():
+    assert True
+'''
+
+
+def collect(folder: Path, source: str) -> dict[str, Case]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "test_moe.py").write_text(source)
+    found: dict[str, Case] = {}
+
+    class Collector:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            for item in session.items:
+                case = case_of(item, folder.parent)
+                if case is not None:
+                    found[case.id] = case
+
+    options = [
+        "--collect-only",
+        "-qq",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        f"--rootdir={folder.parent}",
+    ]
+    options += ["-o", "python_functions=test_* bench_*", "--import-mode=importlib"]
+    pytest.main([*options, str(folder)], plugins=[Collector()])
+    return found
+
+
+def test_ids_families_and_axes(tmp_path: Path) -> None:
+    cases = collect(tmp_path / "ops", SUITE)
+    assert sorted(cases) == ["ops/moe/plain", "ops/moe/prefill[qwen-3,m=1]", "ops/moe/prefill[qwen-3,m=64]"]
+    case = cases["ops/moe/prefill[qwen-3,m=64]"]
+    assert case.family == "ops/moe/prefill"
+    assert case.params == {"shape": "qwen-3", "m": 64}
+    assert not case.plain
+    assert cases["ops/moe/plain"].plain
+
+
+def test_version_is_of_the_definition(tmp_path: Path) -> None:
+    def version(name: str, source: str) -> str:
+        return collect(tmp_path / name, source)[f"{name}/moe/prefill[qwen-3,m=64]"].version
+
+    original = version("a", SUITE)
+    assert version("b", SUITE.replace("# a comment", "")) == original
+    assert version("c", SUITE.replace("[1, 64]", "[1, 8, 64]")) == original
+    assert version("d", SUITE.replace("(shape, m)", "(shape, m, 1)")) != original
+    assert len({case.version for case in collect(tmp_path / "e", SUITE).values()}) == 3

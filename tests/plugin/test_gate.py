@@ -1,0 +1,121 @@
+"""The correctness gate on real tensors."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from perfsuite.plugin.gate import check, compare, output_hash, poisoned_allocations
+from perfsuite.plugin.spec import Spec
+
+
+def spec(function, tolerance: float = 1e-3, **more) -> Spec:  # type: ignore[no-untyped-def]
+    def inputs(seed: int) -> tuple[torch.Tensor]:
+        torch.manual_seed(seed)
+        return (torch.randn(64),)
+
+    return Spec(function, inputs, lambda x: x * 2, tolerance, **more)
+
+
+def test_right_passes_with_its_errors() -> None:
+    gate = check(spec(lambda x: (x * 2).to(torch.bfloat16), 0.01), "cpu")
+    assert gate.passed
+    assert gate.error_rms is not None
+    assert 1e-4 < gate.error_rms < 0.01
+    assert gate.error_max is not None
+
+
+def test_wrong_scale_is_incorrect_and_says_by_how_much() -> None:
+    gate = check(spec(lambda x: x * 2.2), "cpu")
+    assert not gate.passed
+    assert "10.000%" in gate.message
+
+
+def test_one_wrong_group_shows_in_the_maximum() -> None:
+    def one_off(x: torch.Tensor) -> torch.Tensor:
+        out = x * 2
+        out[3] += 1
+        return out
+
+    gate = check(spec(one_off, 0.5), "cpu")
+    assert gate.passed
+    assert gate.error_max is not None
+    assert gate.error_rms is not None
+    assert gate.error_max > gate.error_rms
+
+
+def test_what_is_never_written_is_poisoned() -> None:
+    def half(x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        out[:32] = x[:32] * 2
+        return out
+
+    gate = check(spec(half, 0.9), "cpu")
+    assert not gate.passed
+    assert "32 of 64" in gate.message
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_nan_and_infinity_never_pass(bad: float) -> None:
+    truth = torch.ones(4)
+    got = truth.clone()
+    got[1] = bad
+    assert not compare(got, truth, 0.99).passed
+
+
+def test_nan_in_the_reference_never_passes() -> None:
+    assert not compare(torch.ones(4), torch.tensor([1.0, math.nan, 1.0, 1.0]), 0.99).passed
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "word"),
+    [
+        (None, torch.ones(2), "nothing to compare"),
+        (torch.ones(2), (torch.ones(2), torch.ones(2)), "1 outputs where the reference has 2"),
+        (torch.ones(2, 3), torch.ones(3, 2), "shape (2, 3)"),
+    ],
+)
+def test_wrong_forms_are_named(got: object, want: object, word: str) -> None:
+    gate = compare(got, want, 0.1)
+    assert not gate.passed
+    assert word in gate.message
+
+
+def test_an_op_that_writes_into_its_inputs_is_compared_with_fresh_ones() -> None:
+    assert check(spec(lambda x: x.mul_(2)), "cpu").passed
+
+
+def test_zero_reference() -> None:
+    assert compare(torch.zeros(3), torch.zeros(3), 0.0).passed
+    assert not compare(torch.full((3,), 0.1), torch.zeros(3), 0.01).passed
+
+
+def test_poison_fills_floats_and_integers() -> None:
+    with poisoned_allocations():
+        floats, integers = torch.empty(3), torch.ones(3, dtype=torch.int8).new_empty(2)
+    assert floats.isnan().all()
+    assert integers.eq(127).all()
+
+
+def test_hash_is_of_the_bits() -> None:
+    ones = torch.ones(4, dtype=torch.bfloat16)
+    assert output_hash(ones) == output_hash(ones.clone())
+    assert output_hash(ones) != output_hash(ones + 0.0078125)
+    assert check(spec(lambda x: x * 2, hash_output=True), "cpu").output_hash
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"tolerance": 2.0}, ValueError),
+        ({"rotate": 0}, ValueError),
+        ({"inputs": 3}, TypeError),
+        ({"small": 1}, TypeError),
+    ],
+)
+def test_a_wrong_specification_is_refused_by_name(change: dict[str, object], error: type[Exception]) -> None:
+    arguments = {"function": abs, "inputs": abs, "reference": abs, "tolerance": 0.1, **change}
+    with pytest.raises(error, match=next(iter(change))):
+        Spec(**arguments)  # type: ignore[arg-type]
