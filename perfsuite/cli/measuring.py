@@ -1,0 +1,107 @@
+"""What `run` and `compare` have in common: the machine, the settings, and a store that fills case by case."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import perfsuite
+from perfsuite.model import Commit, Environment, Run
+
+if TYPE_CHECKING:
+    from perfsuite.cli.options import Profile
+    from perfsuite.cli.services import Services
+    from perfsuite.config import Config
+    from perfsuite.measure.settings import Progress, Settings, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for, where it is measured, and on which terms."""
+
+    services: Services
+    config: Config
+    environment: Environment
+    profile: str
+    pattern: str
+
+    def settings(self, case_timeout_s: float | None, done: frozenset[str] = frozenset()) -> Settings:
+        from perfsuite.measure.settings import Settings
+
+        return Settings(
+            environment=self.environment,
+            state=self.config.make_state_folder(),
+            environ=self.services.environ,
+            profile=self.profile,
+            pattern=self.pattern,
+            target=self.config.target,
+            case_timeout_s=case_timeout_s or self.config.case_timeout_s,
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            done=done,
+        )
+
+    def new_run(self, commit: Commit, repository: str, kind: str) -> Run:
+        return Run(
+            id=new_id(),
+            commit=commit,
+            repository=repository,
+            environment=self.environment,
+            profile=self.profile,
+            started_at=now(),
+            kind=kind,
+            pattern=self.pattern,
+            version=perfsuite.__version__,
+        )
+
+
+def make_plan(services: Services, config: Config, profile: Profile, pattern: str) -> Plan:
+    """Reads the machine; nothing is measured yet."""
+    config.make_state_folder()
+    return Plan(services, config, services.environment(services.environ), profile.value, pattern.strip())
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def tree_of(config: Config, commit: Commit) -> Tree:
+    """The working tree, as what is measured."""
+    from perfsuite.measure.settings import Tree
+
+    return Tree(config.root, config.suite, commit.label)
+
+
+class Once:
+    """Calls a function the first time it is asked to: a run begins with its first result, so that a mistake
+    in the pattern leaves no empty run behind."""
+
+    def __init__(self, begin: Callable[[], None], *, done: bool = False) -> None:
+        self._begin = begin
+        self.done = done
+        self.count = 0
+
+    def __call__(self) -> None:
+        if not self.done:
+            self._begin()
+            self.done = True
+        self.count += 1
+
+
+@contextlib.contextmanager
+def telling_of_interruption(progress: Progress, saved: Once, noun: str, again: str) -> Iterator[None]:
+    """Says what an interruption leaves behind, whatever interrupts."""
+    try:
+        yield
+    except BaseException:
+        if saved.done:
+            progress.note(f"{noun} is stored as far as it got; finish it with: {again} --resume")
+        raise

@@ -1,0 +1,115 @@
+"""`perfsuite report`: what was measured before, judged anew from its stored samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perfsuite.cli.options import DatabaseOption, Format, JsonOption
+
+if TYPE_CHECKING:
+    from perfsuite.cli.services import Services
+    from perfsuite.config import Config
+    from perfsuite.model import Comparison, Run
+    from perfsuite.store import Reader
+
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="Comparison or run: id, beginning of an id, or of a commit's sha. Default: the newest.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into a file.")
+]
+
+
+def report(
+    context: typer.Context,
+    reference: ReferenceArgument = "latest",
+    format_: FormatOption = Format.TEXT,
+    output: OutputOption = None,
+    db: DatabaseOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show a comparison or a run again; verdicts are computed from the stored samples."""
+    from perfsuite.cli.output import STANDARD_OUTPUT, check_target, show, write_file
+    from perfsuite.cli.services import Services
+    from perfsuite.store import open_store
+
+    services = Services.of(context)
+    if json is not None:
+        format_, output = Format.JSON, output if json == STANDARD_OUTPUT else Path(json)
+    check_target(output)
+    config = services.config(db, required=False)
+    with open_store(config.database, create=False) as store:
+        found = find(store.reader, reference)
+        text, code = _rendered(services, config, store.reader, found, format_, plain=output is not None)
+    if output is None:
+        show(text)
+    else:
+        write_file(output, text)
+    raise typer.Exit(code)
+
+
+def find(reader: Reader, reference: str) -> Run | Comparison:
+    """A comparison or a run; for "latest" what was started last.
+
+    Raises:
+        UsageError: there is none; names the nearest.
+    """
+    from perfsuite.errors import UsageError
+
+    if reference == "latest":
+        return _newest(reader)
+    try:
+        return reader.comparison(reference)
+    except UsageError:
+        # Not a comparison: the error about runs is the one to show, for it knows commits as well.
+        return reader.run(reference)
+
+
+def _newest(reader: Reader) -> Run | Comparison:
+    comparisons = reader.comparisons(limit=1)
+    runs = [run for kind in ("run", "import") for run in reader.runs(limit=1, kind=kind)]
+    found: list[Run | Comparison] = [*comparisons, *runs]
+    return max(found, key=lambda item: item.started_at) if found else reader.run("latest")
+
+
+def _rendered(
+    services: Services,
+    config: Config,
+    reader: Reader,
+    found: Run | Comparison,
+    format_: Format,
+    *,
+    plain: bool,
+) -> tuple[str, int]:
+    from perfsuite.cli.compare import judged
+    from perfsuite.cli.output import colored, json_text, text_width
+    from perfsuite.model import Run
+    from perfsuite.report import exit_code, run_exit_code
+    from perfsuite.report import json as as_json
+    from perfsuite.report import markdown as as_markdown
+    from perfsuite.report import text as as_text
+
+    width, color = text_width(services.environ), colored(config.color) and not plain
+    if isinstance(found, Run):
+        results = reader.results(found.id)
+        writers = {
+            Format.TEXT: lambda: as_text.run_text(found, results, width=width, color=color),
+            Format.MARKDOWN: lambda: as_markdown.run_markdown(found, results),
+            Format.JSON: lambda: json_text(as_json.run_json(found, results)),
+        }
+        return writers[format_](), run_exit_code(results)
+    verdicts = judged(reader, found.id)
+    writers = {
+        Format.TEXT: lambda: as_text.comparison_text(verdicts, width=width, color=color),
+        Format.MARKDOWN: lambda: as_markdown.comparison_markdown(verdicts),
+        Format.JSON: lambda: json_text(as_json.comparison_json(verdicts)),
+    }
+    return writers[format_](), exit_code(verdicts)
