@@ -26,13 +26,13 @@ class Effort:
     pairs: int
     blocks: int
     rounds: int
+    least_rounds: int = LEAST_ROUNDS
 
 
 def rounds_for(info: BlockInfo, effort: Effort) -> int:
     """Rounds of a block: the effort's, fewer where a round is long."""
-    return max(
-        min(effort.rounds, int(ROUND_BUDGET_NS / max(info.round_ns, 1.0))), min(LEAST_ROUNDS, effort.rounds)
-    )
+    affordable = int(ROUND_BUDGET_NS / max(info.round_ns, 1.0))
+    return max(min(effort.rounds, affordable), min(effort.least_rounds, effort.rounds))
 
 
 def measure_alone(player: Player, pair: int, effort: Effort) -> tuple[tuple[Block, ...], BlockInfo]:

@@ -16,8 +16,8 @@ from perfsuite.measure.settings import RUN_EFFORT, Progress, Settings, Tree
 from perfsuite.measure.side import SidePlan, TreeSide
 from perfsuite.model import Result, Status
 
-INTERPRETER_EFFORT = Effort(1, 1, 5)
-"""Without a GPU only the reference is timed: a rough figure is enough."""
+INTERPRETER_EFFORT = Effort(1, 1, 5, least_rounds=1)
+"""Without a GPU only the reference is timed: a rough figure is enough, and a slow one is timed once."""
 COLLECTION = "(collection)"
 
 

@@ -43,8 +43,9 @@ def case_of(item: pytest.Item, suite: Path) -> Case | None:
     family = f"{file}/{_strip(getattr(item, 'originalname', None) or item.name)}"
     callspec = getattr(item, "callspec", None)
     axes = _axes(callspec)
-    # pytest joins the ids of several axes by "-", which names of shapes contain too.
-    ids = getattr(callspec, "_idlist", None) or ([callspec.id] if callspec is not None else [])
+    # pytest joins the ids of several axes by "-", which names of shapes contain too, and keeps them in the
+    # order in which decorators are applied; people read them from the top.
+    ids = list(reversed(getattr(callspec, "_idlist", ()))) or ([callspec.id] if callspec is not None else [])
     name = f"{family}[{','.join(ids)}]" if ids else family
     return Case(
         id=name,

@@ -56,8 +56,8 @@ def collect(folder: Path, source: str) -> dict[str, Case]:
 
 def test_ids_families_and_axes(tmp_path: Path) -> None:
     cases = collect(tmp_path / "ops", SUITE)
-    assert sorted(cases) == ["ops/moe/plain", "ops/moe/prefill[qwen-3,m=1]", "ops/moe/prefill[qwen-3,m=64]"]
-    case = cases["ops/moe/prefill[qwen-3,m=64]"]
+    assert sorted(cases) == ["ops/moe/plain", "ops/moe/prefill[m=1,qwen-3]", "ops/moe/prefill[m=64,qwen-3]"]
+    case = cases["ops/moe/prefill[m=64,qwen-3]"]
     assert case.family == "ops/moe/prefill"
     assert case.params == {"shape": "qwen-3", "m": 64}
     assert not case.plain
@@ -66,7 +66,7 @@ def test_ids_families_and_axes(tmp_path: Path) -> None:
 
 def test_version_is_of_the_definition(tmp_path: Path) -> None:
     def version(name: str, source: str) -> str:
-        return collect(tmp_path / name, source)[f"{name}/moe/prefill[qwen-3,m=64]"].version
+        return collect(tmp_path / name, source)[f"{name}/moe/prefill[m=64,qwen-3]"].version
 
     original = version("a", SUITE)
     assert version("b", SUITE.replace("# a comment", "")) == original
