@@ -105,10 +105,10 @@ def _measure(
     from perfsuite.cli.progress import showing_progress
 
     with showing_progress(color=plan.config.color) as progress:
-        run = _unfinished(plan, store, commit, progress) if resume else None
-        done = frozenset(store.reader.finished_cases(run.id)) if run else frozenset()
-        run = run or plan.new_run(commit, repository, "run")
-        begin = Once(lambda: store.start_run(run), done=bool(done))
+        unfinished = _unfinished(plan, store, commit, progress) if resume else None
+        done = frozenset(store.reader.finished_cases(unfinished.id)) if unfinished else frozenset()
+        run = unfinished or plan.new_run(commit, repository, "run")
+        begin = Once(lambda: store.start_run(run), done=unfinished is not None)
 
         def sink(result: Result) -> None:
             begin()

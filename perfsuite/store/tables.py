@@ -1,0 +1,182 @@
+"""The tables. Rows never leave the store: `rows.py` turns them into model values and back.
+
+Columns hold what is searched, sorted or shown without decoding; the rest of a value is one JSON document, so
+that a new field of the model needs no migration. Environments, kernels and launch lists are kept once by
+content: commits that do not change a kernel share its row.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from perfsuite.store.codec import utc
+
+_ESCAPE = "\x1a"
+_UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
+_ESCAPED = re.compile("\x1a([0-9a-f]{4})")
+
+
+class AnyText(TypeDecorator[str]):
+    """Text of any kind: what PostgreSQL (NUL) or UTF-8 (lone surrogates) lacks is kept behind an escape.
+
+    Commit subjects and case ids come from others' repositories; none may cost a result.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found.group()):04x}", value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), str(value))
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant, stored and returned in UTC; SQLite has no zones and sorts the text."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return utc(value).replace(tzinfo=None) if dialect.name == "sqlite" else utc(value)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else utc(value)
+
+
+class Base(DeclarativeBase):
+    """Names for every constraint: SQLite's batch migrations can only drop what has a name."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: AnyText, datetime: UtcDateTime, float: Double}  # noqa: RUF012
+
+
+class EnvironmentRow(Base):
+    __tablename__ = "environments"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Hash of the document."""
+    fingerprint: Mapped[str] = mapped_column(index=True)
+    host: Mapped[str]
+    gpu: Mapped[str | None]
+    document: Mapped[str] = mapped_column(Text)
+
+
+class RunRow(Base):
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"), index=True)
+    repository: Mapped[str]
+    kind: Mapped[str]
+    profile: Mapped[str]
+    pattern: Mapped[str]
+    version: Mapped[str]
+    sha: Mapped[str] = mapped_column(index=True)
+    dirty: Mapped[str]
+    subject: Mapped[str]
+    author: Mapped[str]
+    branch: Mapped[str | None]
+    committed_at: Mapped[datetime | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    # Newest runs first: the ids break ties, so that the order is the same every time.
+    __table_args__ = (Index(None, "started_at", "id"),)
+
+
+class KernelRow(Base):
+    __tablename__ = "kernels"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Hash of the document: the same machine code with another grid is another row."""
+    name: Mapped[str]
+    hash: Mapped[str] = mapped_column(index=True)
+    target: Mapped[str]
+    document: Mapped[str] = mapped_column(Text)
+
+
+class LaunchesRow(Base):
+    __tablename__ = "launches"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """Hash of the list and its kernels: equal ids are equal lists."""
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    """Order and opaque parts, compressed JSON: an op of hundreds of launches repeats a few lines."""
+
+
+class LaunchKernelRow(Base):
+    __tablename__ = "launch_kernels"
+
+    launches_id: Mapped[str] = mapped_column(ForeignKey("launches.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    kernel_id: Mapped[str] = mapped_column(ForeignKey("kernels.id"), index=True)
+
+
+class ResultRow(Base):
+    __tablename__ = "results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    case_id: Mapped[str]
+    family: Mapped[str]
+    version: Mapped[str]
+    device: Mapped[str]
+    status: Mapped[str]
+    timer: Mapped[str]
+    launches_id: Mapped[str | None] = mapped_column(ForeignKey("launches.id"))
+    rounds: Mapped[int]
+    median_ns: Mapped[float | None]
+    low_ns: Mapped[float | None]
+    high_ns: Mapped[float | None]
+    document: Mapped[str] = mapped_column(Text)
+    samples: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Last, so that rows are read up to here where samples are not asked for."""
+
+    # The first serves the results of a run, the second the series of a case.
+    __table_args__ = (UniqueConstraint("run_id", "case_id"), Index(None, "case_id", "run_id"))
+
+
+class ComparisonRow(Base):
+    __tablename__ = "comparisons"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    head_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    threshold: Mapped[float]
+    case_thresholds: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "started_at", "id"),)

@@ -1,0 +1,248 @@
+"""The store: what measures writes through it, each call one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Table, func, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from perfsuite.errors import StoreError
+from perfsuite.model import Comparison, Result, Run
+from perfsuite.store import engine as engines
+from perfsuite.store.failures import retryable, told
+from perfsuite.store.reader import Reader
+from perfsuite.store.rows import (
+    Batch,
+    Values,
+    comparison_values,
+    environment_values,
+    make_batch,
+    run_values,
+)
+from perfsuite.store.schema import REVISION, check_revision, migrate, stored_revision
+from perfsuite.store.tables import (
+    Base,
+    ComparisonRow,
+    EnvironmentRow,
+    KernelRow,
+    LaunchesRow,
+    LaunchKernelRow,
+    ResultRow,
+    RunRow,
+)
+
+_ATTEMPTS = 5
+"""Of a transaction that PostgreSQL undid because of another one: each attempt leaves one of them done."""
+_ROWS_A_STATEMENT = 500
+"""Bounds the size of one statement of an import."""
+
+
+class Store:
+    """One database, open for reading and writing. Made by `open_store`; a context manager.
+
+    Every method raises StoreUnwritable where the database cannot be written to, StoreError where it cannot
+    be used; what was stored before stays.
+    """
+
+    def __init__(self, address: engines.Address) -> None:
+        self.url = address.text
+        """Opens the same database again: a path, or a URL with its password, not to be shown."""
+        self.label = address.label
+        """The database for people."""
+        self._engine = engines.make_engine(address)
+        self.reader = Reader(self._engine, self.label)
+
+    def start_run(self, run: Run) -> None:
+        """Stores a run. Storing it again replaces it; a finished run stays finished."""
+        self._write(lambda connection: _put_runs(connection, [run]))
+
+    def save_result(self, run_id: str, result: Result) -> None:
+        """Stores one result of a run that was started, in place of an earlier one of the same case."""
+        batch = make_batch(run_id, [result])
+        try:
+            self._write(lambda connection: _put_batch(connection, batch))
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                what = f"{self.label}: there is no run {run_id}"
+                raise StoreError(what, "start_run comes first") from error
+            raise
+
+    def finish_run(self, run_id: str, finished_at: datetime) -> None:
+        """Marks a run as complete."""
+        self._finish(RunRow, run_id, finished_at)
+
+    def start_comparison(self, comparison: Comparison) -> None:
+        """Stores a comparison and its two runs."""
+        self._write(lambda connection: _put_comparisons(connection, [comparison]))
+
+    def finish_comparison(self, comparison_id: str, finished_at: datetime) -> None:
+        """Marks a comparison as complete; its runs are finished by themselves."""
+        self._finish(ComparisonRow, comparison_id, finished_at)
+
+    def save_all(
+        self,
+        runs: Sequence[Run],
+        results: Mapping[str, Sequence[Result]],
+        comparisons: Sequence[Comparison] = (),
+    ) -> None:
+        """Stores many values in one transaction: all of them, or none. For imports.
+
+        Args:
+            runs: all runs that the results belong to.
+            results: run id → its results.
+            comparisons: between any runs.
+        """
+        batches = [make_batch(run_id, items) for run_id, items in results.items()]
+
+        def work(connection: Connection) -> None:
+            _put_runs(connection, runs)
+            _put_batch(connection, _merged(batches))
+            _put_comparisons(connection, comparisons)
+
+        self._write(work)
+
+    def close(self) -> None:
+        """Closes all connections; the last process to do so folds the log into the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _finish(self, table: type[RunRow | ComparisonRow], row_id: str, finished_at: datetime) -> None:
+        statement = update(table).where(table.id == row_id).values(finished_at=finished_at)
+
+        def work(connection: Connection) -> None:
+            if connection.execute(statement).rowcount != 1:
+                noun = "run" if table is RunRow else "comparison"
+                raise StoreError(f"{self.label}: there is no {noun} {row_id}", f"start_{noun} comes first")
+
+        self._write(work)
+
+    def _write(self, work: Callable[[Connection], object]) -> None:
+        with told(self.label):
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    with engines.writing(self._engine).begin() as connection:
+                        work(connection)
+                    return
+                except DBAPIError as error:
+                    if attempt == _ATTEMPTS or not retryable(error):
+                        raise
+
+
+def open_store(url_or_path: str | PathLike[str], *, create: bool = True) -> Store:
+    """Opens a database, creates it where there is none, and brings older tables to this version.
+
+    Args:
+        url_or_path: a path of a SQLite file, or a SQLAlchemy URL of SQLite or PostgreSQL.
+        create: False refuses a file that is not there.
+
+    Raises:
+        UsageError: not an address of a supported database.
+        StoreError: missing, damaged, not a database of ours, or written by a newer perfsuite.
+        StoreUnwritable: on a read-only or full disk, or no connection.
+    """
+    address = engines.parse_address(url_or_path)
+    if address.path:
+        engines.prepare_file(address.path, create=create)
+    store = Store(address)
+    try:
+        with told(store.label):
+            if address.path:
+                engines.use_write_ahead_log(store._engine)
+            _bring_up_to_date(store._engine, address)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _bring_up_to_date(engine: Engine, address: engines.Address) -> None:
+    with engines.reading(engine).connect() as connection:
+        revision = stored_revision(connection)
+    check_revision(revision, address.label)
+    if revision == REVISION:
+        return
+    if address.path is None and engine.dialect.name == "sqlite":
+        # In memory: another connection would be another database.
+        Base.metadata.create_all(engine)
+        return
+    migrate(address)
+
+
+def _put_runs(connection: Connection, runs: Iterable[Run]) -> None:
+    environments, rows = {}, {}
+    for run in runs:
+        environment = environment_values(run.environment)
+        environments[environment["id"]] = environment
+        rows[run.id] = run_values(run, environment["id"])
+    _add_missing(connection, EnvironmentRow, environments)
+    statement = _insert(connection, RunRow)
+    changed = {name: statement.excluded[name] for name in _column_names(RunRow) if name != "id"}
+    changed["finished_at"] = func.coalesce(statement.excluded.finished_at, RunRow.finished_at)
+    _execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows.values())
+
+
+def _put_comparisons(connection: Connection, comparisons: Iterable[Comparison]) -> None:
+    comparisons = list(comparisons)
+    _put_runs(connection, [run for item in comparisons for run in (item.base, item.head)])
+    statement = _insert(connection, ComparisonRow)
+    changed = {name: statement.excluded[name] for name in _column_names(ComparisonRow) if name != "id"}
+    changed["finished_at"] = func.coalesce(statement.excluded.finished_at, ComparisonRow.finished_at)
+    rows = [comparison_values(item) for item in comparisons]
+    _execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows)
+
+
+def _put_batch(connection: Connection, batch: Batch) -> None:
+    _add_missing(connection, KernelRow, batch.kernels)
+    _add_missing(connection, LaunchesRow, batch.launches)
+    _add_missing(connection, LaunchKernelRow, batch.launch_kernels)
+    statement = _insert(connection, ResultRow)
+    key = ["run_id", "case_id"]
+    names = [name for name in _column_names(ResultRow) if name not in {"id", *key}]
+    changed = {name: statement.excluded[name] for name in names}
+    _execute(connection, statement.on_conflict_do_update(index_elements=key, set_=changed), batch.results)
+
+
+def _add_missing(connection: Connection, row: type[Base], rows: Mapping[Any, Values]) -> None:
+    # Sorted, so that two writers of the same contents wait for each other instead of deadlocking.
+    ordered = [rows[key] for key in sorted(rows)]
+    _execute(connection, _insert(connection, row).on_conflict_do_nothing(), ordered)
+
+
+def _insert(connection: Connection, row: type[Base]) -> Any:
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return insert(row)
+
+
+def _execute(connection: Connection, statement: Any, rows: Iterable[Values]) -> None:
+    values = list(rows)
+    for start in range(0, len(values), _ROWS_A_STATEMENT):
+        connection.execute(statement, values[start : start + _ROWS_A_STATEMENT])
+
+
+def _column_names(row: type[Base]) -> list[str]:
+    table = row.__table__
+    assert isinstance(table, Table)
+    return [column.name for column in table.columns]
+
+
+def _merged(batches: Iterable[Batch]) -> Batch:
+    whole = Batch()
+    for batch in batches:
+        whole.kernels |= batch.kernels
+        whole.launches |= batch.launches
+        whole.launch_kernels |= batch.launch_kernels
+        whole.results += batch.results
+    return whole

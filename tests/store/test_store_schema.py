@@ -1,0 +1,103 @@
+"""Migrations: they make what the models say, and lead back."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+from store_example import make_comparison, make_result, make_run
+
+from perfsuite.store import Store, check, open_store
+from perfsuite.store.engine import make_engine, parse_address
+from perfsuite.store.schema import REVISION, VERSION_TABLE, alembic_config, migrate
+from perfsuite.store.tables import Base
+
+
+def differences(url: str) -> list[object]:
+    engine = make_engine(parse_address(url))
+    with engine.connect() as connection:
+        options = {"version_table": VERSION_TABLE, "compare_type": True, "render_as_batch": True}
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    engine.dispose()
+    return list(found)
+
+
+def revisions() -> list[str]:
+    engine = make_engine(parse_address("sqlite://"))
+    with engine.connect() as connection:
+        script = ScriptDirectory.from_config(alembic_config(connection))
+        return [found.revision for found in script.walk_revisions()][::-1]
+
+
+def test_the_newest_migration_is_the_one_that_the_store_asks_for() -> None:
+    assert revisions()[-1] == REVISION
+
+
+def test_models_and_migrations_agree(store: Store) -> None:
+    assert differences(store.url) == []
+
+
+def test_every_constraint_has_a_name(store: Store) -> None:
+    inspector = inspect(store._engine)
+    for table in Base.metadata.tables:
+        found = [
+            inspector.get_pk_constraint(table),
+            *inspector.get_foreign_keys(table),
+            *inspector.get_unique_constraints(table),
+        ]
+        assert all(constraint["name"] for constraint in found), found
+
+
+def test_up_and_down_every_step(store_url: str) -> None:
+    address = parse_address(store_url)
+    steps = ["", *revisions()]
+    for revision in [*steps, *steps[-2::-1], *steps[1:]]:
+        migrate(address, revision)
+        engine = make_engine(address)
+        tables = set(inspect(engine).get_table_names()) - {VERSION_TABLE}
+        engine.dispose()
+        assert bool(tables) == bool(revision), revision
+    assert differences(address.text) == []
+
+
+def test_an_older_database_is_brought_up_when_opened(store_url: str) -> None:
+    migrate(parse_address(store_url), "")
+    with open_store(store_url) as store:
+        store.start_comparison(make_comparison())
+        store.save_result(make_comparison().head.id, make_result())
+        assert check(store) == []
+
+
+def test_opening_an_up_to_date_database_does_not_migrate(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(store_url).close()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing to migrate")
+
+    monkeypatch.setattr("perfsuite.store.writer.migrate", refuse)
+    with open_store(store_url) as store:
+        store.start_run(make_run())
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        ("SELECT * FROM runs ORDER BY started_at DESC, id DESC LIMIT 50", "ix_runs_started_at_id"),
+        ("SELECT * FROM results WHERE run_id = 'a'", "sqlite_autoindex_results_1"),
+        ("SELECT case_id FROM results WHERE run_id = 'a'", "COVERING INDEX"),
+        (
+            "SELECT * FROM results JOIN runs ON run_id = runs.id WHERE case_id = 'a'",
+            "ix_results_case_id_run_id",
+        ),
+        ("SELECT * FROM runs WHERE sha = 'a'", "ix_runs_sha"),
+    ],
+)
+def test_usual_queries_use_an_index(sqlite_store: Store, sql: str, index: str) -> None:
+    with sqlite_store._engine.connect() as connection:
+        plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
