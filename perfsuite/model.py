@@ -97,7 +97,8 @@ class Environment:
         Without a GPU: the host's CPU, torch, Triton and Python.
         """
         if self.gpu:
-            key = (self.gpu, self.gpu_memory_bytes, self.driver, self.cuda, self.torch, self.triton, self.clocks)
+            of_gpu = (self.gpu, self.gpu_memory_bytes, self.driver, self.cuda)
+            key = (*of_gpu, self.torch, self.triton, self.clocks)
         else:
             key = ("cpu", None, self.cpu, self.python, self.torch, self.triton, None)
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
@@ -240,7 +241,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A revision as git tells it. For a dirty tree `sha` is HEAD's and `dirty` holds a hash of the changes."""
+    """A revision as git tells it. Of a dirty tree `sha` is HEAD's and `dirty` a hash of the changes."""
 
     sha: str
     subject: str = ""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("kernels", "perfsuite", "ci", "dashboard")
 LONGEST_FILE = 400
 
-PLAIN = ("model", "errors", "units", "plain", "summary", "cases")
+PLAIN = ("model", "errors", "units", "codec", "summary", "cases")
 """Values and pure functions without I/O: whoever needs them imports them."""
 INSTRUMENT = (*PLAIN, "config", "folders", "measure", "plugin", "static")
 
@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "perfsuite.model": (),
     "perfsuite.errors": (),
     "perfsuite.units": (),
-    "perfsuite.plain": (),
+    "perfsuite.codec": (),
     "perfsuite.summary": (),
     "perfsuite.cases": ("perfsuite.errors",),
     "perfsuite.folders": ("perfsuite.errors",),

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from perfsuite.codec import Malformed, decode, encode
 from perfsuite.measure.link import Link, LinkClosed, LinkTimeout, Message
 from perfsuite.measure.player import BlockInfo, BlockPlan, Gate, PlayerError
 from perfsuite.model import Launches, Params, Round, Side
-from perfsuite.plain import from_plain, to_plain
 
 T = TypeVar("T")
 START_TIMEOUT_S = 300.0
@@ -254,7 +254,7 @@ class RemotePlayer:
         return self._ask(Gate, "gate")
 
     def block(self, plan: BlockPlan) -> BlockInfo:
-        return self._ask(BlockInfo, "block", plan=to_plain(plan))
+        return self._ask(BlockInfo, "block", plan=encode(plan))
 
     def round(self, index: int, order: int) -> Round:
         return self._ask(Round, "round", index=index, order=order)
@@ -276,8 +276,8 @@ class RemotePlayer:
 def decoded(kind: type[T], plain: Any) -> T:
     """A value from the wire. The code under test could write there too: its form is checked."""
     try:
-        return from_plain(kind, plain)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        return decode(kind, plain)
+    except Malformed as error:
         raise PlayerError(f"the trial sent something that is no {kind.__name__}: {error}") from error
 
 

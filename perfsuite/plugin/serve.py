@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from perfsuite.codec import decode, encode
 from perfsuite.errors import PerfsuiteError
 from perfsuite.measure.link import Link, Message
 from perfsuite.measure.player import BlockPlan, Player, PlayerError
-from perfsuite.plain import from_plain, to_plain
 from perfsuite.plugin.spec import Spec
 
 LOST_EXIT = 86
@@ -30,7 +30,7 @@ def serve(link: Link, player: Player, spec: Spec) -> None:
     actions: dict[str, Callable[[Message], Any]] = {
         "compile": lambda _: player.compile(),
         "gate": lambda _: player.gate(),
-        "block": lambda message: player.block(from_plain(BlockPlan, message["plan"])),
+        "block": lambda message: player.block(decode(BlockPlan, message["plan"])),
         "round": lambda message: player.round(message["index"], message["order"]),
         "release": lambda _: player.release(),
     }
@@ -40,7 +40,7 @@ def serve(link: Link, player: Player, spec: Spec) -> None:
         except (Exception, SystemExit) as error:
             _report(link, error)
             raise CaseStopped(str(error)) from error
-        link.send(say="value", value=to_plain(value))
+        link.send(say="value", value=None if value is None else encode(value))
 
 
 def _facts(spec: Spec) -> Message:

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
+from perfsuite.codec import encode
 from perfsuite.measure.link import Link, LinkClosed
-from perfsuite.plain import to_plain
 from perfsuite.plugin.cases import Case, case_of, file_stem
 
 PR_SET_PDEATHSIG = 1
@@ -72,7 +72,7 @@ class TrialPlugin:
     def _send_collected(self, session: pytest.Session) -> None:
         self.link.send(
             say="collected",
-            cases=[to_plain(case) for _, case in self._items.values()],
+            cases=[encode(case) for _, case in self._items.values()],
             errors=self._errors,
             strangers=strangers(self._root),
         )

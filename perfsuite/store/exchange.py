@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perfsuite.codec import Malformed, decode, encode
 from perfsuite.errors import UsageError
 from perfsuite.model import Comparison, Result, Run
-from perfsuite.store.codec import Malformed, decode, encode
 from perfsuite.store.pytest_benchmark_json import read_pytest_benchmark
 from perfsuite.store.reader import Reader
 from perfsuite.store.writer import Store

@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from perfsuite.codec import INT64_LIMIT, Malformed, utc
 from perfsuite.model import Block, Commit, Environment, Result, Round, Run, Scalar, Status, Timer
-from perfsuite.store.codec import INT64_LIMIT, Malformed, utc
 from perfsuite.units import NS_PER_S
 
 KIND = "import"

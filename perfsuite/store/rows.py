@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from perfsuite.codec import decode, dumps, encode
 from perfsuite.errors import StoreError
 from perfsuite.model import Commit, Comparison, Environment, Kernel, Launches, Result, Run
 from perfsuite.store import samples
-from perfsuite.store.codec import decode, dumps, encode
 from perfsuite.store.tables import ComparisonRow, EnvironmentRow, ResultRow, RunRow
 from perfsuite.summary import summarize
 

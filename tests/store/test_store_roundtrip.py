@@ -18,11 +18,11 @@ from store_example import (
     random_value,
 )
 
+from perfsuite.codec import Malformed, decode, dumps, encode
 from perfsuite.errors import StoreError
 from perfsuite.model import Block, Comparison, Environment, Kernel, Result, Round, Status
 from perfsuite.store import Store, check, export_document, import_document, open_store
 from perfsuite.store import samples as sample_blobs
-from perfsuite.store.codec import Malformed, decode, dumps, encode
 
 
 @pytest.mark.parametrize("seed", range(5))

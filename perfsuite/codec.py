@@ -1,7 +1,7 @@
-"""Model values ↔ JSON values, by the model's type hints, checked both ways and lossless.
+"""Frozen values ↔ JSON values, by their type hints, checked both ways and lossless.
 
-`perfsuite.plain` does the same without checks for our own processes; what lies in files and databases was
-perhaps written by others, so here every value is checked and a mistake is named by its position.
+For the database, for files and for the wire between processes. What lies there was perhaps written by others,
+a pull request's code included: every value is checked and a mistake is named by its position.
 
 A field that holds its default is left out where that is None, False, "", () or {}. Numbers that JSON does
 not have are `{"float": "nan"}`: scalars are never objects, so nothing else looks like that.
