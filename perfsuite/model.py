@@ -252,8 +252,9 @@ class Commit:
 
     @property
     def label(self) -> str:
-        """`1a2b3c4d5e` or `1a2b3c4d5e+dirty`."""
-        return self.sha[:10] + ("+dirty" if self.dirty else "")
+        """`1a2b3c4d5e` or `1a2b3c4d5e+dirty`; a name that is no hash is kept whole."""
+        short = self.sha[:10] if set(self.sha) <= set("0123456789abcdef") else self.sha
+        return short + ("+dirty" if self.dirty else "")
 
 
 @dataclass(frozen=True, slots=True)
