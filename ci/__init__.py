@@ -1,0 +1,1 @@
+"""Pull requests: the report's comment, and what posts it."""

@@ -1,0 +1,1 @@
+"""The dashboard: one Streamlit page over the store."""
