@@ -1,0 +1,67 @@
+"""Questions about the hardware, answered in one place: what a launch on this device can do, and launching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+from triton.runtime.jit import JITFunction
+
+INTERPRETED = bool(triton.knobs.runtime.interpret)
+"""Whether device code runs in Triton's interpreter: decided when it is imported, as Triton does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What kernels are compiled for."""
+
+    backend: str
+    """"cuda", "hip", or "cpu" (the interpreter)."""
+    arch: str
+    """"90" or "gfx942"; empty for the interpreter."""
+    name: str = ""
+    """The GPU's name where there is one."""
+
+    @property
+    def inline_ptx(self) -> bool:
+        return self.backend == "cuda"
+
+
+INTERPRETER = Target("cpu", "")
+
+
+def target_of(device: torch.device) -> Target:
+    """What a launch on `device` compiles for. Meta tensors: the active driver's GPU, if there is one.
+
+    Raises:
+        ValueError: tensors on the CPU while Triton's interpreter is off.
+    """
+    if INTERPRETED:
+        return INTERPRETER
+    if device.type == "cpu":
+        raise ValueError(
+            "tensors on the CPU need Triton's interpreter: set TRITON_INTERPRET=1 before importing kernels"
+        )
+    if device.type == "meta" and not _compiles():
+        return INTERPRETER
+    found = triton.runtime.driver.active.get_current_target()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return Target(str(found.backend), str(found.arch), name)
+
+
+def launch(kernel: Any, grid: Sequence[int], device: torch.device, *arguments: Any, **options: Any) -> None:
+    """Launch `kernel` on `device`. On meta tensors nothing runs: there the launch only reaches a recorder."""
+    if device.type == "meta" and not _compiles():
+        return
+    kernel[tuple(grid)](*arguments, **options)
+
+
+def _compiles() -> bool:
+    """Whether something took over Triton's launches in order to compile without launching.
+
+    A meta tensor has no address: a real launch on one would read from null.
+    """
+    return not INTERPRETED and not JITFunction.run.__module__.startswith("triton.")

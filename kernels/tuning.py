@@ -1,0 +1,195 @@
+"""Tiles: looked up in a table that is part of the repository, never chosen at run time.
+
+A choice made anew in each process is the largest source of false regressions; a table shows a change of
+tuning in the diff. `python -m kernels.tuning` measures on the GPU at hand and writes `tuned/<GPU>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kernels.target import Target
+
+FOLDER = Path(__file__).parent / "tuned"
+UNSORTED_TOKENS = 4
+"""Up to here (where no table says otherwise) a block is a single slot and nothing is sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How one GEMM is cut: weight rows of a block, warps of a program, stages of the pipeline."""
+
+    block_n: int
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one call runs.
+
+    Attributes:
+        sorted: slots are sorted by expert first; else each slot is a block of its own (decode).
+        block_m: slots of a block.
+        gemm1, gemm2: tiles of gate and up, and of down.
+    """
+
+    sorted: bool
+    block_m: int
+    gemm1: Tile
+    gemm2: Tile
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a plan is chosen by. All of it is known on the host."""
+
+    m: int
+    hidden: int
+    inter: int
+    experts: int
+    top_k: int
+    group: int
+    act_tile: int
+    variant: str
+
+    @property
+    def tokens_per_expert(self) -> float:
+        return self.m * self.top_k / self.experts
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one GPU."""
+
+    gpu: str
+    arch: str
+    rows: tuple[tuple[Problem, Plan], ...]
+
+
+def plan_for(target: Target, problem: Problem) -> Plan:
+    """The plan for `problem` on `target`; a GPU without a table gets the nearest one's, with a notice."""
+    if target.backend == "cpu":
+        return interpreter_plan(problem)
+    table = table_for(target)
+    if table is None:
+        return fallback_plan(problem)
+    return nearest(table.rows, problem)
+
+
+@cache
+def table_for(target: Target) -> Table | None:
+    """The table of the target's GPU, or of the nearest architecture; None for another vendor's."""
+    return choose_table(tuple(load_table(path) for path in sorted(FOLDER.glob("*.json"))), target)
+
+
+def choose_table(tables: Sequence[Table], target: Target) -> Table | None:
+    """`table_for` over given tables. A target without a name (absent GPU) goes by its architecture."""
+    named = [table for table in tables if target.name and table.gpu == target.name]
+    if named:
+        return named[0]
+    if target.backend != "cuda" or not tables:
+        _notice(f"no tiles are tuned for {target.name or target.arch}; it gets safe ones")
+        return None
+    table = min(tables, key=lambda table: abs(int(table.arch) - int(target.arch)))
+    if target.name or table.arch != target.arch:
+        _notice(f"no tiles are tuned for {target.name or 'sm_' + target.arch}; it gets those of {table.gpu}")
+    return table
+
+
+def _notice(text: str) -> None:
+    warnings.warn(f"{text}: run `python -m kernels.tuning` there", stacklevel=5)
+
+
+def nearest(rows: Sequence[tuple[Problem, Plan]], problem: Problem) -> Plan:
+    """The plan of the row most like `problem`: same numerics first, then tokens per expert, then sizes."""
+
+    def distance(row: tuple[Problem, Plan]) -> tuple[float, ...]:
+        known = row[0]
+        return (
+            known.variant != problem.variant,
+            known.group != problem.group,
+            known.act_tile != problem.act_tile,
+            # A few tokens are a case of their own, however many experts there are.
+            _apart(min(known.m, 16), min(problem.m, 16))
+            + _apart(known.tokens_per_expert, problem.tokens_per_expert),
+            _apart(known.hidden * known.inter, problem.hidden * problem.inter),
+        )
+
+    return min(rows, key=distance)[1]
+
+
+def _apart(left: float, right: float) -> float:
+    return abs(math.log2(max(left, 1e-9) / max(right, 1e-9)))
+
+
+def block_m_for(tokens_per_expert: float) -> int:
+    """The least block that holds an expert's tokens, within what registers allow."""
+    return next((size for size in (16, 32) if tokens_per_expert <= size), 64)
+
+
+def fallback_plan(problem: Problem) -> Plan:
+    """Tiles that any GPU takes."""
+    tile = Tile(64, 4, 3)
+    return Plan(problem.m > UNSORTED_TOKENS, block_m_for(problem.tokens_per_expert), tile, tile)
+
+
+def interpreter_plan(problem: Problem) -> Plan:
+    """Big tiles for Triton's interpreter, where a program costs more than its arithmetic."""
+    tile = Tile(2048, 4, 1)
+    block_m = next((size for size in (16, 32, 64) if problem.tokens_per_expert <= size), 128)
+    return Plan(problem.m > UNSORTED_TOKENS, block_m, tile, tile)
+
+
+def load_table(path: Path) -> Table:
+    """Read a table.
+
+    Raises:
+        ValueError: the file is no table; names the file.
+    """
+    try:
+        document = json.loads(path.read_text())
+        return Table(document["gpu"], document["arch"], tuple(_row(row) for row in document["moe_w4a8"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no tile table ({error!r}): write it anew with `python -m kernels.tuning`"
+        ) from error
+
+
+def _row(row: Mapping[str, Any]) -> tuple[Problem, Plan]:
+    tiles = {name: Tile(*row[name]) for name in ("gemm1", "gemm2")}
+    problem = Problem(**row["problem"])
+    return problem, Plan(bool(row["sorted"]), int(row["block_m"]), tiles["gemm1"], tiles["gemm2"])
+
+
+def dump_table(table: Table) -> str:
+    """The table as JSON, one row a line, so that a change of tuning is a line of the diff."""
+    lines = []
+    for problem, plan in table.rows:
+        tiles = {name: [tile.block_n, tile.warps, tile.stages] for name, tile in _tiles(plan)}
+        row = {"problem": asdict(problem), "sorted": plan.sorted, "block_m": plan.block_m, **tiles}
+        lines.append("    " + json.dumps(row))
+    head = f'{{\n  "gpu": {json.dumps(table.gpu)},\n  "arch": {json.dumps(table.arch)},\n  "moe_w4a8": [\n'
+    return head + ",\n".join(lines) + "\n  ]\n}\n"
+
+
+def _tiles(plan: Plan) -> tuple[tuple[str, Tile], ...]:
+    return ("gemm1", plan.gemm1), ("gemm2", plan.gemm2)
+
+
+def _main() -> None:
+    # The sweep imports the op, which imports this module.
+    from kernels.sweep import main
+
+    main()
+
+
+if __name__ == "__main__":
+    _main()

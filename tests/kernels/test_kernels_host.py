@@ -1,0 +1,174 @@
+"""The host side: packing, refusals, meta tensors, problems, tables. Nothing is launched."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+
+import kernels
+from kernels import reference
+from kernels.moe_w4a8 import moe_w4a8
+from kernels.quantize import PackedWeight, pack_codes, pack_int4, quantize_rows, random_weight, unpack_int4
+from kernels.routing import align_experts, most_blocks
+from kernels.shapes import QWEN35_35B, SHAPES
+from kernels.suite import problems
+
+
+@pytest.mark.parametrize("group", [32, 64, 128])
+def test_packing_keeps_every_code(group: int) -> None:
+    codes = torch.randint(-8, 8, (2, 6, 256), dtype=torch.int8)
+    ones = torch.ones(2, 256 // group, 6, dtype=torch.bfloat16)
+    weight = PackedWeight(pack_codes(codes, group), ones, group, (2, 6, 256))
+    assert torch.equal(unpack_int4(weight), codes.float())
+    assert torch.equal(unpack_int4(weight, torch.tensor([1])), codes[1:].float())
+
+
+@pytest.mark.parametrize(("k", "group"), [(96, 32), (32, 32), (128, 64), (256, 128)])
+def test_packing_is_within_half_a_step(k: int, group: int) -> None:
+    weight = torch.randn(3, 5, k)
+    packed = pack_int4(weight, group)
+    steps = packed.scales.float().transpose(1, 2)[..., : k // group].repeat_interleave(group, -1)
+    # bf16 scales may be a little too small for the largest weight of a group.
+    assert ((unpack_int4(packed) - weight).abs() <= steps * 0.53).all()
+
+
+def test_low_nibbles_hold_the_first_half_of_a_tile() -> None:
+    codes = torch.zeros(1, 1, 64, dtype=torch.int8)
+    codes[0, 0, 3], codes[0, 0, 32 + 3] = -1, 5
+    assert pack_codes(codes, 32)[0, 0, 0, 3] == 0x5F
+
+
+def layer(m: int = 4) -> dict[str, Any]:
+    ids = torch.zeros(m, 2, dtype=torch.int64)
+    return {
+        "x": torch.zeros(m, 64, dtype=torch.bfloat16),
+        "w1": random_weight(4, 64, 64, 32),
+        "w2": random_weight(4, 64, 32, 32),
+        "topk_weights": torch.ones(m, 2),
+        "topk_ids": ids,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"x": torch.zeros(4, 64)}, TypeError, "x is torch.float32"),
+        ({"x": torch.zeros(4, 64, 1, dtype=torch.bfloat16)}, ValueError, "x has shape"),
+        ({"x": torch.zeros(64, 4, dtype=torch.bfloat16).T}, ValueError, "x is not contiguous"),
+        ({"x": torch.zeros(4, 96, dtype=torch.bfloat16)}, ValueError, "w1.shape"),
+        ({"w1": torch.zeros(4, 64, 64)}, TypeError, "w1 is a Tensor"),
+        ({"w2": random_weight(4, 64, 64, 64)}, ValueError, "w1 has group 32, w2 64"),
+        ({"topk_ids": torch.zeros(4, 2, dtype=torch.int32)}, TypeError, "topk_ids is torch.int32"),
+        ({"topk_ids": torch.zeros(3, 2, dtype=torch.int64)}, ValueError, "topk_ids has shape"),
+        (
+            {"topk_ids": torch.zeros(4, 2, dtype=torch.int64, device="meta")},
+            ValueError,
+            "topk_ids is on meta",
+        ),
+        ({"topk_weights": torch.ones(4, 3)}, ValueError, "topk_weights has shape"),
+        ({"topk_weights": torch.ones(4, 2).half()}, TypeError, "topk_weights is torch.float16"),
+        ({"act_tile": 64}, ValueError, "act_tile is 64"),
+        ({"variant": "fast"}, ValueError, "variant is 'fast'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_arguments_are_refused_by_name(
+    change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        moe_w4a8(**{**layer(), **change})
+
+
+def test_a_group_must_fit() -> None:
+    with pytest.raises(ValueError, match="group is 48"):
+        pack_int4(torch.zeros(1, 2, 96), 48)
+    with pytest.raises(ValueError, match="K is 96"):
+        pack_int4(torch.zeros(1, 2, 96), 64)
+    with pytest.raises(TypeError, match=r"weight is torch\.int8"):
+        pack_int4(torch.zeros(1, 2, 96, dtype=torch.int8), 32)
+    with pytest.raises(ValueError, match="scales has shape"):
+        weight = random_weight(1, 2, 64, 32)
+        PackedWeight(weight.packed, weight.scales[:, :1].contiguous(), 32, (1, 2, 64))
+
+
+def test_the_cpu_needs_the_interpreter() -> None:
+    with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
+        moe_w4a8(**layer())
+
+
+@pytest.mark.parametrize("m", [1, 100])
+@pytest.mark.parametrize("variant", ["hoisted", "in_loop"])
+def test_meta_tensors_pass_through_the_host_side(m: int, variant: str) -> None:
+    problem = problems.moe_problem(QWEN35_35B, m, 128, act_tile=128, variant=variant)
+    with torch.device("meta"):
+        out = moe_w4a8(**problem.inputs(0))
+    assert (out.shape, out.dtype, out.device.type) == ((m, 2048), torch.bfloat16, "meta")
+
+
+def test_meta_tensors_pass_through_the_small_ops() -> None:
+    with torch.device("meta"):
+        codes, scales = quantize_rows(torch.empty(3, 256, dtype=torch.bfloat16), 128)
+        routing = align_experts(torch.empty(100, 8, dtype=torch.int64), 256, 16)
+    assert (tuple(codes.shape), tuple(scales.shape)) == ((3, 256), (2, 3))
+    assert routing.expert.numel() == most_blocks(800, 256, 16) == 290
+
+
+def test_weights_are_shared_and_freed() -> None:
+    problem = problems.moe_problem(problems.shrunk(QWEN35_35B), 2, 32, act_tile=32)
+    first, again, other = problem.inputs(0), problem.inputs(4), problem.inputs(1)
+    assert first["w1"] is again["w1"]
+    assert first["w1"] is not other["w1"]
+    assert not torch.equal(first["x"], again["x"])
+    assert len(problems._weights) == 4
+    del first, again, other
+    gc.collect()
+    assert len(problems._weights) == 0
+
+
+def test_a_seed_makes_the_same_inputs_again() -> None:
+    problem = problems.moe_problem(problems.shrunk(QWEN35_35B), 3, 32, act_tile=32)
+    first = problem.inputs(5)
+    kept = {name: value.clone() for name, value in first.items() if isinstance(value, torch.Tensor)}
+    packed = first["w1"].packed.clone()
+    del first
+    gc.collect()
+    again = problem.inputs(5)
+    assert all(torch.equal(again[name], value) for name, value in kept.items())
+    assert torch.equal(again["w1"].packed, packed)
+    assert (again["w1"].packed != 0).any()
+
+
+def test_bytes_and_operations() -> None:
+    problem = problems.moe_problem(QWEN35_35B, 1, 128, act_tile=128)
+    # 8 experts of 3 MiB of INT4 weights halved, and their scales.
+    assert problem.bytes == pytest.approx(8 * 3 * 2**20 / 2, rel=0.04)
+    assert problem.operations == 2 * 8 * 3 * 2**20
+
+
+def test_shapes_allow_their_groups() -> None:
+    assert len(SHAPES) == 5
+    for shape in SHAPES.values():
+        assert all(shape.hidden % group == 0 and shape.inter % group == 0 for group in shape.groups)
+
+
+def test_the_package_names_its_ops() -> None:
+    assert kernels.align_experts is align_experts
+    with pytest.raises(AttributeError, match="its ops are"):
+        _ = kernels.nothing
+
+
+def test_the_twin_of_the_whole_op_is_the_formula() -> None:
+    torch.manual_seed(0)
+    arguments = layer(m=1) | {
+        "topk_ids": torch.tensor([[2, 1]]),
+        "topk_weights": torch.tensor([[0.25, 0.75]]),
+    }
+    arguments["x"] = torch.randn(1, 64).bfloat16()
+    want = torch.zeros(64)
+    for weight, expert in ((0.25, 2), (0.75, 1)):
+        gate, up = (unpack_int4(arguments["w1"])[expert] @ arguments["x"][0].float()).chunk(2)
+        want += weight * (unpack_int4(arguments["w2"])[expert] @ (torch.nn.functional.silu(gate) * up))
+    torch.testing.assert_close(reference.moe_w4a8(**arguments)[0], want)
