@@ -26,7 +26,8 @@ SETS, SETS_OF_SHORT = 16, 64
 L2_MULTIPLE = 2
 MEMORY_SHARE = 0.35
 """Of the free memory: base and head live side by side, each with intermediates."""
-MOST_SETS = 1024
+MOST_SETS = 256
+"""Of ops so small that no number of sets leaves the L2: enough placements, and quickly made."""
 PAD_BYTES = 8 << 20
 CALIBRATION_CALLS = 4
 SPIN_CYCLES = 400_000
@@ -140,7 +141,7 @@ class GpuPlayer:
             timer, replay = Timer.GRAPH, self._capture(CALIBRATION_CALLS)
         except Exception:
             # An op that synchronizes or allocates outside of torch does not capture: time it from the host.
-            torch.cuda.synchronize()
+            _forget_capture()
             timer, replay = Timer.EVENTS, self._queue(CALIBRATION_CALLS)
         replay()
         return timer, self._timed(replay)[0] / CALIBRATION_CALLS
@@ -215,6 +216,15 @@ def more_sets(spec: Spec, once_ns: float, first: Any, free_bytes: int, l2_bytes:
         added.append(spec.make(len(added) + 1, "cuda"))
         storages.update(storage_bytes(added[-1]))
     return added
+
+
+def _forget_capture() -> None:
+    """After a capture that failed: torch leaves the default generator capturing, and random inputs would fail."""
+    import torch
+
+    torch.cuda.synchronize()
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(torch.Generator(device="cuda").graphsafe_get_state())
 
 
 def _memory() -> tuple[int, int]:

@@ -49,6 +49,14 @@ def tuned_kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
     tl.store(y_ptr + offsets, tl.load(x_ptr + offsets, mask=mask) + 1, mask=mask)
 
 
+@triton.autotune(configs=[triton.Config({"BLOCK": size}) for size in (64, 256)], key=["n"])
+@triton.jit
+def measurable_kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    tl.store(y_ptr + offsets, tl.load(x_ptr + offsets, mask=mask) + 1, mask=mask)
+
+
 @triton.jit
 def asserting_kernel(x_ptr, N: tl.constexpr):
     tl.static_assert(N == 7, "the length must be seven")
@@ -71,6 +79,14 @@ def tuned(x: torch.Tensor) -> torch.Tensor:
     y = torch.empty_like(x)
     n = x.numel()
     tuned_kernel[lambda meta: (triton.cdiv(n, meta["BLOCK"]),)](x, y, n)
+    return y
+
+
+def measurable(x: torch.Tensor) -> torch.Tensor:
+    """Autotuned, with configurations that all compile, as on a GPU they have to."""
+    y = torch.empty_like(x)
+    n = x.numel()
+    measurable_kernel[lambda meta: (triton.cdiv(n, meta["BLOCK"]),)](x, y, n)
     return y
 
 

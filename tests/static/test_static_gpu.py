@@ -37,7 +37,9 @@ def test_compiling_gives_what_launching_records() -> None:
         op(*arguments("cuda"))
     real = recorder.launches()
     for target in (None, present_target()):
-        assert real.same_code(compile_launches(op, arguments("meta"), target))
+        ahead = compile_launches(op, arguments("meta"), target)
+        assert ahead.order == real.order
+        assert ahead.opaque == real.opaque == ()
 
 
 def test_compiling_launches_nothing_on_the_present_gpu() -> None:
@@ -57,7 +59,7 @@ def test_an_autotuner_that_measures_records_its_choice_alone() -> None:
     lists = []
     for _ in range(2):
         with record_launches() as recorder:
-            y = static_ops.tuned(x)
+            y = static_ops.measurable(x)
         lists.append(recorder.launches())
     assert torch.equal(y, x + 1)
     assert len(lists[0].order) == 1 and lists[0].opaque == ()
@@ -68,7 +70,8 @@ def test_a_graph_captures_what_is_recorded() -> None:
     x = torch.ones(1000, device="cuda")
     static_ops.scale(x)
     graph = torch.cuda.CUDAGraph()
-    with record_launches() as recorder, torch.cuda.graph(graph):
+    # The recorder inside: entering a capture launches something of torch's own.
+    with torch.cuda.graph(graph), record_launches() as recorder:
         y = static_ops.scale(x)
     graph.replay()
     assert torch.equal(y, 2 * x) and len(recorder.launches().order) == 1
