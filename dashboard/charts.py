@@ -12,7 +12,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from perfsuite.model import Verdict
-from perfsuite.stats.families import WORDS
 from perfsuite.units import NS_PER_MS, NS_PER_S, NS_PER_US, format_ns, format_share
 
 BLUE, ORANGE, GREEN, RED, GREY = "#3182c4", "#c77700", "#1d9a74", "#d0552a", "#8a8f98"
@@ -179,7 +178,7 @@ def _add_verdict(figure: go.Figure, rows: pd.DataFrame, verdict: str, color: str
     change = rows["change"] * 100
     known = rows["low"].notna() & rows["high"].notna()
     figure.add_scatter(
-        x=change, y=list(rows["case"]), mode="markers", name=WORDS[Verdict(verdict)],
+        x=change, y=list(rows["case"]), mode="markers", name=Verdict(verdict).value,
         marker={"color": color, "symbol": symbol, "size": 10, "line": {"color": color, "width": 2}},
         error_x={
             "type": "data", "symmetric": False, "color": color, "thickness": 1.5,
@@ -204,7 +203,7 @@ def _hover(row: object) -> str:
 
 def _change_hover(row: object) -> str:
     get = row.__getattribute__
-    text = f"<b>{_plain(get('case'))}</b><br>{WORDS[Verdict(get('verdict'))]}: {format_share(get('change'))}"
+    text = f"<b>{_plain(get('case'))}</b><br>{Verdict(get('verdict')).value}: {format_share(get('change'))}"
     if pd.notna(get("low")) and pd.notna(get("high")):
         text += f"  [{format_share(get('low'))}, {format_share(get('high'))}]"
     return text

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime
 
 from perfsuite.model import Run, Verdict
-from perfsuite.stats.families import WORDS
 
 KINDS = {"run": "run", "base": "base", "head": "head", "import": "imported"}
 
@@ -41,7 +40,7 @@ def utc(moment: datetime) -> str:
 
 
 def verdict_label(verdict: Verdict) -> str:
-    return f"{VERDICT_SIGNS[verdict]} {WORDS[verdict]}"
+    return f"{VERDICT_SIGNS[verdict]} {verdict.value}"
 
 
 def escape(text: str) -> str:

@@ -135,7 +135,6 @@ class GpuPlayer:
 
     def _calibrate(self) -> tuple[Timer, float]:
         """Whether the op captures into a graph, and about how long one call takes."""
-        import torch
 
         try:
             timer, replay = Timer.GRAPH, self._capture(CALIBRATION_CALLS)
@@ -219,7 +218,7 @@ def more_sets(spec: Spec, once_ns: float, first: Any, free_bytes: int, l2_bytes:
 
 
 def _forget_capture() -> None:
-    """After a capture that failed: torch leaves the default generator capturing, and random inputs would fail."""
+    """After a failed capture torch leaves its generator capturing, and random inputs would fail."""
     import torch
 
     torch.cuda.synchronize()

@@ -162,7 +162,7 @@ def _identical(compared: CaseComparison) -> str:
 def _row(compared: CaseComparison) -> str:
     case = code(compared.case)
     if compared.verdict in (Verdict.INCORRECT, Verdict.FAILED):
-        case = f"{case} **{WORDS[compared.verdict]}**"
+        case = f"{case} **{compared.verdict.value}**"
     return _cells(case, times_cell(compared), change_cell(compared), _why(compared.why))
 
 

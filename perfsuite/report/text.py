@@ -28,7 +28,6 @@ from perfsuite.report.words import (
     timer_label,
     times_cell,
 )
-from perfsuite.stats.families import WORDS
 from perfsuite.units import format_share
 
 DETAIL_LINES = 12
@@ -157,7 +156,7 @@ def _comparison_table(comparisons: Sequence[CaseComparison]) -> Table:
     for compared in comparisons:
         style = _VERDICT_STYLES.get(compared.verdict, "")
         table.add_row(
-            Text(WORDS[compared.verdict], style),
+            Text(compared.verdict.value, style),
             Text(plain(compared.case)),
             Text(times_cell(compared)),
             Text(change_cell(compared), style),
@@ -172,6 +171,6 @@ def _whys(comparisons: Sequence[CaseComparison]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text("\nWhy", "bold")]
     for compared in explained:
         style = _VERDICT_STYLES.get(compared.verdict, "")
-        parts.append(Text.assemble((f"{WORDS[compared.verdict]} ", style), plain(compared.case)))
+        parts.append(Text.assemble((f"{compared.verdict.value} ", style), plain(compared.case)))
         parts += [Padding(Text(f"· {plain(line)}"), (0, 0, 0, 2)) for line in compared.why]
     return parts

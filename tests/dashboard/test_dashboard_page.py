@@ -86,7 +86,7 @@ def test_the_last_comparison_is_told_in_words(monkeypatch: pytest.MonkeyPatch, f
     assert "1 case slower, 1 faster" in page.error[0].value
     table = page.dataframe[0].value
     assert list(table["case"][:2]) == [PREFILL, DECODE]
-    assert list(table["verdict"][:2]) == ["▲ slower", "▼ faster"]
+    assert list(table["verdict"][:2]) == ["▲ regressed", "▼ improved"]
     assert table["change (%)"][0] == pytest.approx(5.2, abs=0.3)
     assert "machine code" in table["why"][0]
 

@@ -14,9 +14,9 @@ MIXED = """\
  verdict     case               base → head           change [interval]
  ────────────────────────────────────────────────────────────────────────────
  incorrect   gemm[m=1]          –                     –
- slower      moe/prefill[m=2]   1.000 µs → 1.098 µs   +9.80 % [+9.60 … +10.0]
- slower      moe/prefill[m=1]   1.000 µs → 1.041 µs   +4.10 % [+3.90 … +4.30]
- faster      moe/decode[m=1]    1.000 µs → 950.0 ns   -5.00 % [-5.20 … -4.80]
+ regressed   moe/prefill[m=2]   1.000 µs → 1.098 µs   +9.80 % [+9.60 … +10.0]
+ regressed   moe/prefill[m=1]   1.000 µs → 1.041 µs   +4.10 % [+3.90 … +4.30]
+ improved    moe/decode[m=1]    1.000 µs → 950.0 ns   -5.00 % [-5.20 … -4.80]
  unchanged   moe/prefill[m=4]   1.000 µs → 1.001 µs   +0.10 % [-0.10 … +0.30]
 
 1 case identical: the same machine code and launches, not timed.
@@ -24,7 +24,7 @@ MIXED = """\
 Why
 incorrect gemm[m=1]
   · error (RMS) 0.31, tolerance 0.02
-slower moe/prefill[m=1]
+regressed moe/prefill[m=1]
   · _gemm1: registers 128 → 168, spills 0 → 12
 
 base aaaaaaaaaa Base
