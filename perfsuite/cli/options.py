@@ -21,6 +21,7 @@ class Format(StrEnum):
     TEXT = "text"
     MARKDOWN = "markdown"
     JSON = "json"
+    SVG = "svg"
 
 
 DatabaseOption = Annotated[

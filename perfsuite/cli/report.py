@@ -96,6 +96,7 @@ def _rendered(
     from perfsuite.report import json as as_json
     from perfsuite.report import markdown as as_markdown
     from perfsuite.report import text as as_text
+    from perfsuite.report.picture import WIDTH, svg
 
     width, color = text_width(services.environ), colored(config.color) and not plain
     if isinstance(found, Run):
@@ -104,6 +105,9 @@ def _rendered(
             Format.TEXT: lambda: as_text.run_text(found, results, width=width, color=color),
             Format.MARKDOWN: lambda: as_markdown.run_markdown(found, results),
             Format.JSON: lambda: json_text(as_json.run_json(found, results)),
+            Format.SVG: lambda: svg(
+                as_text.run_text(found, results, width=WIDTH, color=True), "perfsuite run"
+            ),
         }
         return writers[format_](), run_exit_code(results)
     verdicts = judged(reader, found.id)
@@ -111,5 +115,8 @@ def _rendered(
         Format.TEXT: lambda: as_text.comparison_text(verdicts, width=width, color=color),
         Format.MARKDOWN: lambda: as_markdown.comparison_markdown(verdicts),
         Format.JSON: lambda: json_text(as_json.comparison_json(verdicts)),
+        Format.SVG: lambda: svg(
+            as_text.comparison_text(verdicts, width=WIDTH, color=True), "perfsuite compare"
+        ),
     }
     return writers[format_](), exit_code(verdicts)
