@@ -41,7 +41,7 @@ _KEPT = (
 )
 _KEPT_PREFIX = "GIT_CONFIG_"
 _COMMIT_FORMAT = "%H%x00%s%x00%an%x00%cI"
-_STATE_PATHS = (".", f":(exclude,top){STATE_FOLDER}", f":(exclude,top,glob)**/{STATE_FOLDER}/**")
+_STATE_PATHS = (f":(top){STATE_FOLDER}", f":(top,glob)**/{STATE_FOLDER}/**")
 
 
 class GitError(UsageError):
@@ -230,7 +230,11 @@ class Repository:
                 "-c",
                 "advice.addEmbeddedRepo=false",
             )
-            self._run(*config, "add", "--all", "--", *_STATE_PATHS, environ=environ)
+            self._run(*config, "add", "--all", "--", ".", environ=environ)
+            # Afterwards: `add` fails on a path that is excluded here and ignored by .gitignore as well.
+            self._run(
+                "rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", *_STATE_PATHS, environ=environ
+            )
             yield self._run("write-tree", environ=environ).strip(), environ
 
     def _overlay(self, tree: str, environ: Mapping[str, str], path: Path) -> None:

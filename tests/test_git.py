@@ -172,8 +172,9 @@ def test_the_hash_is_of_content_and_leaves_index_and_objects_alone(
     assert repository.dirty_hash() == first
 
 
-def test_ignored_files_and_our_own_do_not_count(repository: Repository, folder: Path) -> None:
-    commit(folder, "ignore", **{".gitignore": "*.log\n"})
+@pytest.mark.parametrize("ours", ["", "/.perfsuite/\n", ".perfsuite\n"], ids=["unlisted", "folder", "name"])
+def test_ignored_files_and_our_own_do_not_count(repository: Repository, folder: Path, ours: str) -> None:
+    commit(folder, "ignore", **{".gitignore": f"*.log\n{ours}"})
     (folder / "x.log").write_text("x")
     (folder / ".perfsuite").mkdir()
     (folder / ".perfsuite" / "perfsuite.db").write_text("x")
