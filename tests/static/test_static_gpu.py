@@ -33,8 +33,9 @@ def test_compiling_gives_what_launching_records() -> None:
     def arguments(device: str) -> tuple[torch.Tensor, ...]:
         return torch.ones(1000, device=device), torch.ones(64, 64, dtype=torch.bfloat16, device=device)
 
+    inputs = arguments("cuda")
     with record_launches() as recorder:
-        op(*arguments("cuda"))
+        op(*inputs)
     real = recorder.launches()
     for target in (None, present_target()):
         ahead = compile_launches(op, arguments("meta"), target)
