@@ -8,9 +8,9 @@ import re
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 132
+WIDTH = 140
 """Columns of the terminal in the picture."""
-FOLDED_LINES = 48
+FOLDED_LINES = 44
 """A picture is looked at, not read to its end."""
 
 
