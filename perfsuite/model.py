@@ -276,6 +276,8 @@ class Run:
     """The `-k` expression it was limited to."""
     version: str = ""
     """Version of perfsuite that measured."""
+    suite: str = ""
+    """Where its benchmarks are in the repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def _measure(
     from perfsuite.model import Side
 
     with showing_progress(color=plan.config.color) as progress:
-        found = _unfinished(plan, store, sides, progress) if resume else None
+        found = _unfinished(plan, store, sides, repository.name, threshold, progress) if resume else None
         earlier = _earlier(store.reader, found) if found else {}
         comparison = found or _new_comparison(plan, repository.name, sides, threshold)
         begin = Once(lambda: store.start_comparison(comparison), done=found is not None)
@@ -217,7 +217,9 @@ def _trees(
         )
 
 
-def _unfinished(plan: Plan, store: Store, sides: _Sides, progress: Progress) -> Comparison | None:
+def _unfinished(
+    plan: Plan, store: Store, sides: _Sides, repository: str, threshold: float, progress: Progress
+) -> Comparison | None:
     found = store.reader.unfinished_comparison(
         base_sha=sides.base.sha,
         head_sha=sides.head.sha,
@@ -225,7 +227,14 @@ def _unfinished(plan: Plan, store: Store, sides: _Sides, progress: Progress) -> 
         fingerprint=plan.environment.fingerprint,
         profile=plan.profile,
         pattern=plan.pattern,
+        suite=plan.config.suite,
+        repository=repository,
     )
+    if found is not None and found.threshold != threshold:
+        progress.note(
+            f"comparison {found.id[:8]} has the threshold {found.threshold:.2%}: measuring everything"
+        )
+        return None
     if found is None:
         names = f"{sides.base.label} and {sides.head.label} ({plan.profile})"
         progress.note(f"nothing to resume of {names}: measuring everything")

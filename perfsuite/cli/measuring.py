@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ class Plan:
     profile: str
     pattern: str
 
-    def settings(self, case_timeout_s: float | None, done: frozenset[str] = frozenset()) -> Settings:
+    def settings(self, case_timeout_s: float | None, done: Mapping[str, str] | None = None) -> Settings:
         from perfsuite.measure.settings import Settings
 
         return Settings(
@@ -42,7 +42,7 @@ class Plan:
             target=self.config.target,
             case_timeout_s=case_timeout_s or self.config.case_timeout_s,
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-            done=done,
+            done=done or {},
         )
 
     def new_run(self, commit: Commit, repository: str, kind: str) -> Run:
@@ -56,6 +56,7 @@ class Plan:
             kind=kind,
             pattern=self.pattern,
             version=perfsuite.__version__,
+            suite=self.config.suite,
         )
 
 
@@ -103,5 +104,7 @@ def telling_of_interruption(progress: Progress, saved: Once, noun: str, again: s
         yield
     except BaseException:
         if saved.done:
-            progress.note(f"{noun} is stored as far as it got; finish it with: {again} --resume")
+            progress.note(
+                f"{noun} is stored as far as it got; finish it with: {again}, the same options and --resume"
+            )
         raise

@@ -105,8 +105,8 @@ def _measure(
     from perfsuite.cli.progress import showing_progress
 
     with showing_progress(color=plan.config.color) as progress:
-        unfinished = _unfinished(plan, store, commit, progress) if resume else None
-        done = frozenset(store.reader.finished_cases(unfinished.id)) if unfinished else frozenset()
+        unfinished = _unfinished(plan, store, commit, repository, progress) if resume else None
+        done = _versions(store, unfinished) if unfinished else {}
         run = unfinished or plan.new_run(commit, repository, "run")
         begin = Once(lambda: store.start_run(run), done=unfinished is not None)
 
@@ -123,13 +123,25 @@ def _measure(
     return run
 
 
-def _unfinished(plan: Plan, store: Store, commit: Commit, progress: Progress) -> Run | None:
+def _versions(store: Store, run: Run) -> dict[str, str]:
+    """Version by case of what a run has already."""
+    return {result.case: result.version for result in store.reader.results(run.id, samples=False)}
+
+
+def _unfinished(plan: Plan, store: Store, commit: Commit, repository: str, progress: Progress) -> Run | None:
+    from perfsuite.git import UNVERSIONED
+
+    if commit.sha == UNVERSIONED.sha:
+        progress.note("nothing can be resumed outside git, where changes do not show: measuring everything")
+        return None
     found = store.reader.unfinished_run(
         sha=commit.sha,
         dirty=commit.dirty,
         fingerprint=plan.environment.fingerprint,
         profile=plan.profile,
         pattern=plan.pattern,
+        suite=plan.config.suite,
+        repository=repository,
     )
     if found is None:
         progress.note(f"nothing to resume of {commit.label} ({plan.profile}): measuring everything")

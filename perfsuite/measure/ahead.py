@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from concurrent.futures import Future
@@ -58,6 +59,8 @@ class CompilePool:
         # Waiting in steps keeps Ctrl-C alive.
         while future is not None and not future.done():
             threading.Event().wait(0.005)
+            if not any(thread.is_alive() for thread in self._threads) and not future.done():
+                return Compiled(None, "the compiling workers ended")
         return future.result() if future is not None else Compiled(None, "not compiled ahead")
 
     def close(self) -> None:
@@ -76,7 +79,11 @@ class CompilePool:
         except TrialFailed as error:
             broken = str(error)
         while (case := self._queue.get()) is not None:
-            outcome = Compiled(None, broken) if broken else self._compile(index, case)
+            try:
+                outcome = Compiled(None, broken) if broken else self._compile(index, case)
+            except Exception as error:
+                # Whatever goes wrong in a worker is the outcome of its case: somebody waits for it.
+                outcome = Compiled(None, f"the compiling worker failed: {type(error).__name__}: {error}")
             self._futures[case].set_result(outcome)
 
     def _compile(self, index: int, case: str) -> Compiled:
@@ -90,7 +97,8 @@ class CompilePool:
             return Compiled(launches)
         except PlayerError as error:
             if not error.lost:
-                self._trials[index].after_error()
+                with contextlib.suppress(PlayerError):
+                    self._trials[index].after_error()
             return Compiled(None, error.message)
         except TrialFailed as error:
             return Compiled(None, str(error))

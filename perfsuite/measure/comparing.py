@@ -130,6 +130,8 @@ class _Comparing:
 
     def _matched(self, case: CollectedCase) -> Matched:
         known = self.earlier.get(case.id, Previous())
+        if any(result is None or result.version != case.version for result in (known.base, known.head)):
+            return Matched(case)
         return Matched(case, known.base, known.head)
 
     def _fail_unreadable(
@@ -161,6 +163,9 @@ class _Comparing:
         changed = next((c for c in self.base.collected.cases if c.id == case.id), None)
         if changed is not None:
             self.sink(Side.BASE, self._absent(changed))
+        elif case.file in self.base.collected.errors:
+            text = f"base cannot import it: {self.base.collected.errors[case.file]}"
+            self.sink(Side.BASE, outcome.empty(case, self._device, Status.FAILED, text))
         result = measure_case(self.head, case, None, self.settings, RUN_EFFORT["quick"])
         self.sink(Side.HEAD, result)
         self.progress.done(case.id, result.status)

@@ -237,7 +237,9 @@ class Trial:
         with contextlib.suppress(OSError), self.plan.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
-            return "\n".join(lines[-LOG_TAIL_LINES:])
+            # faulthandler writes the newest call first: what follows its first line tells most.
+            fatal = [number for number, line in enumerate(lines) if line.startswith("Fatal Python error")]
+            return "\n".join(lines[fatal[-1] :][:LOG_TAIL_LINES] if fatal else lines[-LOG_TAIL_LINES:])
         return ""
 
 

@@ -37,7 +37,7 @@ def run_suite(
     with TreeSide(SidePlan(tree, "run", settings, 1, cache)) as side:
         collected = collect(side, tree)
         cases = choose(collected, settings.pattern)
-        waiting = [case for case in cases if case.id not in settings.done]
+        waiting = [case for case in cases if settings.done.get(case.id) != case.version]
         progress.total(len(waiting) + len(collected.errors))
         side.compile_ahead(waiting)
         for result in collection_failures(collected, settings):
@@ -66,7 +66,8 @@ def collect(side: TreeSide, tree: Tree) -> Collected:
         return side.collect()
     except TrialFailed as error:
         raise UsageError(
-            f"the suite {tree.suite} of {tree.label or tree.root} cannot be read: {error}"
+            f"the suite {tree.suite} of {tree.label or tree.root} cannot be read: {error}",
+            f"run `pytest {tree.suite}` there: it fails alike",
         ) from error
 
 

@@ -38,7 +38,7 @@ class Settings:
         pattern: which cases, see `perfsuite.cases.match_cases`.
         target: architecture to compile for where there is no GPU.
         cores: processors to spread compilation over.
-        done: cases that an interrupted run has already (`--resume`).
+        done: version by case of what an interrupted run has already (`--resume`).
     """
 
     environment: Environment
@@ -49,7 +49,7 @@ class Settings:
     target: str = "sm_90"
     case_timeout_s: float = CASE_TIMEOUT_S
     cores: int = 1
-    done: frozenset[str] = frozenset()
+    done: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def gpu(self) -> bool:

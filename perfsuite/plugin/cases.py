@@ -40,7 +40,9 @@ def case_of(item: pytest.Item, suite: Path) -> Case | None:
     if not any(name in names for name in FIXTURES):
         return None
     file = file_stem(item.path, suite)
-    family = f"{file}/{_strip(getattr(item, 'originalname', None) or item.name)}"
+    own = getattr(item, "cls", None)
+    prefix = f"{own.__name__}." if own is not None else ""
+    family = f"{file}/{prefix}{_strip(getattr(item, 'originalname', None) or item.name)}"
     callspec = getattr(item, "callspec", None)
     axes = _axes(callspec)
     # pytest joins the ids of several axes by "-", which names of shapes contain too, and keeps them in the
@@ -60,7 +62,8 @@ def case_of(item: pytest.Item, suite: Path) -> Case | None:
 
 def file_stem(path: Path, suite: Path) -> str:
     """`suite/moe/test_gemm.py` → `moe/gemm`."""
-    relative = path.relative_to(suite) if path.is_relative_to(suite) else Path(path.name)
+    folder = suite if suite.is_dir() else suite.parent
+    relative = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
     return (relative.parent / _strip(relative.stem)).as_posix()
 
 
@@ -81,7 +84,11 @@ def _scalar(value: Any) -> Scalar:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     name = getattr(value, "name", None) or getattr(value, "__name__", None)
-    return str(name) if name is not None else repr(value)
+    if name is not None:
+        return str(name)
+    # A repr with an address would make the case a new one in every process.
+    plain = getattr(type(value), "__repr__", None) is object.__repr__
+    return type(value).__qualname__ if plain else repr(value)
 
 
 def _version(item: pytest.Item, axes: dict[str, Scalar]) -> str:

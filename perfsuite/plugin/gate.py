@@ -41,6 +41,8 @@ def compare(output: Any, truth: Any, tolerance: float, digest: str | None = None
         if got.shape != want.shape:
             message = f"output {number} has shape {tuple(got.shape)}, the reference {tuple(want.shape)}"
             return Gate(False, message)
+        if not got.numel():
+            return Gate(False, f"output {number} has no elements: there is nothing to compare")
         rms, largest, bad = _errors(got, want)
         if bad:
             message = f"output {number}: {bad} of {got.numel()} values are not finite or were never written"
@@ -56,14 +58,23 @@ def _errors(got: torch.Tensor, want: torch.Tensor) -> tuple[float, float, int]:
     """RMS relative error, maximum relative error, number of values that are not finite but should be."""
     import torch
 
-    got, want = got.detach().to(torch.float32), want.detach().to(device=got.device, dtype=torch.float32)
+    got, want = got.detach(), want.detach().to(got.device)
+    if got.is_complex() or want.is_complex():
+        wide = torch.complex128
+        got, want = torch.view_as_real(got.to(wide)), torch.view_as_real(want.to(wide))
+    if got.is_floating_point() or want.is_floating_point():
+        got, want = got.double(), want.double()
+        difference = got - want
+    else:
+        # In whole numbers: neighbours beyond 2⁵³ are equal as floats.
+        difference = (got.long() - want.long()).double()
+        got, want = got.double(), want.double()
     bad = int((~torch.isfinite(got) & torch.isfinite(want)).sum())
-    difference = (got - want).double()
-    norm = float(want.double().norm())
-    rms = float(difference.norm()) / norm if norm else float(difference.norm())
-    peak = float(want.abs().max()) if want.numel() else 0.0
-    largest = float(difference.abs().max()) if difference.numel() else 0.0
-    largest = largest / peak if peak else largest
+    # Relative to the largest value first, so that squares neither overflow nor vanish.
+    peak = float(want.abs().max()) or 1.0
+    difference, want = difference / peak, want / peak
+    norm = float(want.norm()) or 1.0
+    rms, largest = float(difference.norm()) / norm, float(difference.abs().max())
     if not (math.isfinite(rms) and math.isfinite(largest)):
         bad = max(bad, 1)
     return rms, largest, bad

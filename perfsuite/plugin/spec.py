@@ -55,7 +55,10 @@ class Spec:
         import torch
 
         factory = self.small if small and self.small is not None else self.inputs
-        with torch.device(device):
+        devices = [torch.cuda.current_device()] if device == "cuda" else []
+        # Seeded here too: a factory that forgets it would give the op and its reference different inputs.
+        with torch.random.fork_rng(devices=devices), torch.device(device):
+            torch.manual_seed(seed)
             return factory(seed)
 
     def call(self, arguments: Any) -> Any:

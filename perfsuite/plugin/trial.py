@@ -46,8 +46,14 @@ class TrialPlugin:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         for item in session.items:
             case = case_of(item, self._suite)
-            if case is not None:
-                self._items.setdefault(case.id, (item, case))
+            if case is None:
+                continue
+            if case.id in self._items:
+                other = self._items[case.id][1].node
+                text = f"two tests have the case id {case.id}: {other} and {case.node}; rename one"
+                self._errors.append({"file": case.file, "message": text})
+            else:
+                self._items[case.id] = (item, case)
         self._send_collected(session)
         with contextlib.suppress(LinkClosed):
             while (message := self.link.receive())["do"] == "case":

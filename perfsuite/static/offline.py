@@ -9,7 +9,7 @@ that must survive both run this in a child process.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,7 @@ class Compiled:
 
 def compile_launches(
     function: Callable[..., object],
-    arguments: Sequence[object] | Mapping[str, object],
+    arguments: object,
     target: str | None = None,
 ) -> Launches:
     """What one call of `function` would launch: `compile_op` without the machine code."""
@@ -61,7 +61,7 @@ def compile_launches(
 
 def compile_op(
     function: Callable[..., object],
-    arguments: Sequence[object] | Mapping[str, object],
+    arguments: object,
     target: str | None = None,
 ) -> Compiled:
     """What one call of `function` would launch, compiled but not run.
@@ -81,7 +81,7 @@ def compile_op(
     place = absent_gpu(target) if target is not None else _present_gpu()
     with place, record_launches() as recorder, torch.device("meta"):
         try:
-            function(**arguments) if isinstance(arguments, Mapping) else function(*arguments)
+            _call(function, arguments)
         except PerfsuiteError:
             raise
         except Exception as error:
@@ -293,3 +293,10 @@ def _handles_from_binary(self: Any) -> None:
     """In place of loading a kernel: what host code reads of a loaded one (persistent kernels do)."""
     used = resources(self.kernel, f"sm_{self.metadata.target.arch}" if "cubin" in self.asm else "gfx")
     self.n_regs, self.n_spills, self.n_max_threads = used.registers, used.spills, MAX_THREADS
+
+
+def _call(function: Callable[..., object], arguments: object) -> object:
+    """By name for a mapping, by position for a tuple or list; anything else is the one argument."""
+    if isinstance(arguments, Mapping):
+        return function(**arguments)
+    return function(*arguments) if isinstance(arguments, tuple | list) else function(arguments)

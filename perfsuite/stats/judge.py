@@ -8,11 +8,11 @@ else inconclusive.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from perfsuite.cases import match_cases
 from perfsuite.errors import UsageError
 from perfsuite.model import CaseComparison, Comparison, ComparisonReport, Result, Run, Status, Timer, Verdict
 from perfsuite.stats.families import findings, worst_first
@@ -73,12 +73,8 @@ def threshold_of(case: str, comparison: Comparison) -> float:
 
 
 def _first_match(case: str, thresholds: Mapping[str, float], default: float) -> float:
-    for pattern, threshold in thresholds.items():
-        # Case ids contain brackets, so only `*` and `?` are special: fnmatch would take `[m=8]` as a set.
-        expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(expression, case, re.DOTALL):
-            return threshold
-    return default
+    """Patterns mean what `-k` means."""
+    return next((share for pattern, share in thresholds.items() if match_cases(pattern, [case])), default)
 
 
 def _judge_case(base: Result | None, head: Result | None, threshold: float) -> CaseComparison:

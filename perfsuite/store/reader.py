@@ -112,7 +112,16 @@ class Reader:
             return set(session.scalars(select(ResultRow.case_id).where(ResultRow.run_id == run_id)))
 
     def unfinished_run(
-        self, *, sha: str, dirty: str, fingerprint: str, profile: str, pattern: str, kind: str = "run"
+        self,
+        *,
+        sha: str,
+        dirty: str,
+        fingerprint: str,
+        profile: str,
+        pattern: str,
+        suite: str,
+        repository: str,
+        kind: str = "run",
     ) -> Run | None:
         """The newest run that was started with all of this and not finished: what `--resume` goes on with."""
         query = _newest_runs().where(
@@ -122,13 +131,24 @@ class Reader:
             EnvironmentRow.fingerprint == fingerprint,
             RunRow.profile == profile,
             RunRow.pattern == pattern,
+            RunRow.suite == suite,
+            RunRow.repository == repository,
             RunRow.kind == kind,
         )
         with self._session() as session:
             return next(iter(_to_runs(session, query.limit(1))), None)
 
     def unfinished_comparison(
-        self, *, base_sha: str, head_sha: str, head_dirty: str, fingerprint: str, profile: str, pattern: str
+        self,
+        *,
+        base_sha: str,
+        head_sha: str,
+        head_dirty: str,
+        fingerprint: str,
+        profile: str,
+        pattern: str,
+        suite: str,
+        repository: str,
     ) -> Comparison | None:
         """The newest comparison that was started with all of this and not finished."""
         base, head = aliased(RunRow), aliased(RunRow)
@@ -144,6 +164,8 @@ class Reader:
                 head.dirty == head_dirty,
                 head.profile == profile,
                 head.pattern == pattern,
+                head.suite == suite,
+                head.repository == repository,
                 EnvironmentRow.fingerprint == fingerprint,
             )
         )

@@ -120,6 +120,7 @@ def run_values(run: Run, environment_id: str) -> Values:
         "kind": run.kind,
         "profile": run.profile,
         "pattern": run.pattern,
+        "suite": run.suite,
         "version": run.version,
         "sha": commit.sha,
         "dirty": commit.dirty,
@@ -162,6 +163,7 @@ def to_run(row: RunRow, environment: Environment) -> Run:
         row.kind,
         row.pattern,
         row.version,
+        row.suite,
     )
 
 

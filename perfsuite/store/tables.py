@@ -102,6 +102,7 @@ class RunRow(Base):
     kind: Mapped[str]
     profile: Mapped[str]
     pattern: Mapped[str]
+    suite: Mapped[str]
     version: Mapped[str]
     sha: Mapped[str] = mapped_column(index=True)
     dirty: Mapped[str]

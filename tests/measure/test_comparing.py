@@ -123,6 +123,8 @@ def test_new_removed_changed_and_unreadable(tmp_path: Path, settings: Settings) 
     )
     (head / "bench" / "test_toy.py").write_text(changed)
     (base / "bench" / "test_more.py").write_text(toy.SUITE + toy.PLAIN)
+    (base / "bench" / "test_mended.py").write_text("import nothing_at_base\n" + toy.PLAIN)
+    (head / "bench" / "test_mended.py").write_text(toy.PLAIN)
     (head / "bench" / "test_more.py").write_text("import nothing_of_that_name\n" + toy.SUITE)
     results = compare(base, head, settings)
     assert results[Side.BASE, "toy/wrong"].status is Status.SKIPPED
@@ -131,6 +133,8 @@ def test_new_removed_changed_and_unreadable(tmp_path: Path, settings: Settings) 
     assert (Side.BASE, "toy/empty") not in results
     old, now = results[Side.BASE, "toy/right[n=1]"], results[Side.HEAD, "toy/right[n=1]"]
     assert old.version != now.version
+    assert results[Side.HEAD, "mended/plain"].status is Status.OK
+    assert "nothing_at_base" in results[Side.BASE, "mended/plain"].message
     assert results[Side.HEAD, "more/plain"].status is Status.FAILED
     assert "nothing_of_that_name" in results[Side.HEAD, "more/plain"].message
 

@@ -72,8 +72,28 @@ def test_a_file_that_cannot_be_imported_is_a_failed_result(tmp_path: Path, setti
 
 def test_resuming_measures_only_what_is_missing(tmp_path: Path, settings: Settings) -> None:
     root = toy.write_tree(tmp_path / "tree")
-    results = run(root, replace(settings, done=frozenset({"toy/right[n=1]"})))
+    version = run(root, replace(settings, pattern="n=1"))["toy/right[n=1]"].version
+    results = run(root, replace(settings, done={"toy/right[n=1]": version}))
     assert list(results) == ["toy/right[n=2]"]
+    changed = run(root, replace(settings, done={"toy/right[n=1]": "of another definition"}))
+    assert list(changed) == ["toy/right[n=1]", "toy/right[n=2]"]
+
+
+def test_a_process_that_dies_at_the_end_costs_only_its_case(tmp_path: Path, settings: Settings) -> None:
+    root = toy.write_tree(tmp_path / "tree", toy.ENDS_BADLY, toy.ONE_TENSOR)
+    results = run(root, replace(settings, pattern="ends or one_tensor"))
+    assert results["toy/ends_badly"].status is Status.FAILED
+    assert "the op is broken" in results["toy/ends_badly"].message
+    assert results["toy/one_tensor"].status is Status.OK
+    assert results["toy/one_tensor"].launches.kernels
+
+
+def test_two_tests_of_one_id_do_not_go_unnoticed(tmp_path: Path, settings: Settings) -> None:
+    root = toy.write_tree(tmp_path / "tree", toy.TWICE)
+    (root / "pytest.ini").write_text("[pytest]\npython_functions = test_* bench_*\n")
+    results = run(root, replace(settings, pattern="plain"))
+    assert results["toy/(collection)"].status is Status.FAILED
+    assert "two tests have the case id toy/plain" in results["toy/(collection)"].message
 
 
 def test_a_pattern_that_chooses_nothing(tmp_path: Path, settings: Settings) -> None:

@@ -63,6 +63,29 @@ PLAIN = """
 def test_plain(benchmark):
     benchmark.pedantic(sum, args=([1, 2, 3],), rounds=6, iterations=50)
 """
+ENDS_BADLY = """
+@pytest.fixture
+def deadly():
+    yield
+    os._exit(7)
+
+def test_ends_badly(gpu_benchmark, deadly):
+    def broken(x, y):
+        raise ValueError("the op is broken")
+    gpu_benchmark(broken, **COMMON)
+"""
+TWICE = """
+def bench_plain(benchmark):
+    benchmark(len, "")
+
+def test_plain(benchmark):
+    benchmark(len, "")
+"""
+ONE_TENSOR = """
+def test_one_tensor(gpu_benchmark):
+    twice = dict(inputs=lambda seed: torch.randn(500), reference=lambda x: x + x, tolerance=1e-6)
+    gpu_benchmark(lambda x: add(x, x), **twice)
+"""
 EMPTY = """
 def test_empty(benchmark):
     pass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perfsuite.plugin.cases import Case, case_of
+from perfsuite.plugin.cases import Case, case_of, file_stem
 
 SUITE = '''
 import pytest
@@ -62,6 +62,38 @@ def test_ids_families_and_axes(tmp_path: Path) -> None:
     assert case.params == {"shape": "qwen-3", "m": 64}
     assert not case.plain
     assert cases["ops/moe/plain"].plain
+
+
+CLASSES = """
+import pytest
+
+class Plain:
+    pass
+
+class TestA:
+    def test_f(self, benchmark):
+        benchmark(len, "")
+
+class TestB:
+    @pytest.mark.parametrize("o", [Plain()])
+    def test_f(self, benchmark, o):
+        benchmark(len, "")
+"""
+
+
+def test_classes_are_part_of_the_id_and_addresses_are_not(tmp_path: Path) -> None:
+    cases = collect(tmp_path / "classes", CLASSES)
+    assert sorted(cases) == ["classes/moe/TestA.f", "classes/moe/TestB.f[o0]"]
+    assert cases["classes/moe/TestB.f[o0]"].params == {"o": "Plain"}
+    again = collect(tmp_path / "more", CLASSES)["more/moe/TestB.f[o0]"]
+    assert again.version == cases["classes/moe/TestB.f[o0]"].version
+
+
+def test_a_suite_that_is_one_file_has_the_same_ids(tmp_path: Path) -> None:
+    file = tmp_path / "suite" / "test_moe.py"
+    file.parent.mkdir()
+    file.touch()
+    assert file_stem(file, file) == file_stem(file, file.parent) == "moe"
 
 
 def test_version_is_of_the_definition(tmp_path: Path) -> None:

@@ -92,6 +92,33 @@ def test_zero_reference() -> None:
     assert not compare(torch.full((3,), 0.1), torch.zeros(3), 0.01).passed
 
 
+def test_inputs_that_forget_their_seed_are_the_same_for_op_and_reference() -> None:
+    forgetful = Spec(lambda x: x * 2, lambda _: (torch.randn(64),), lambda x: x * 2, 1e-6)
+    assert check(forgetful, "cpu").passed
+
+
+def test_complex_numbers_are_compared_with_their_imaginary_part() -> None:
+    truth = torch.complex(torch.ones(3), torch.ones(3))
+    assert compare(truth.clone(), truth, 0.0).passed
+    assert not compare(truth.conj(), truth, 0.5).passed
+
+
+def test_whole_numbers_are_compared_exactly() -> None:
+    truth = torch.tensor([2**60])
+    assert compare(truth.clone(), truth, 0.0).passed
+    assert not compare(truth + 1, truth, 0.0).passed
+
+
+def test_large_doubles_are_compared_as_doubles() -> None:
+    truth = torch.tensor([1e300, 2e300], dtype=torch.float64)
+    assert compare(truth.clone(), truth, 0.0).passed
+    assert not compare(truth * 1.1, truth, 0.05).passed
+
+
+def test_nothing_to_compare_never_passes() -> None:
+    assert "no elements" in compare(torch.ones(0), torch.ones(0), 0.1).message
+
+
 def test_poison_fills_floats_and_integers() -> None:
     with poisoned_allocations():
         floats, integers = torch.empty(3), torch.ones(3, dtype=torch.int8).new_empty(2)

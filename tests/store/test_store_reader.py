@@ -81,6 +81,8 @@ def test_unfinished_runs_are_found_by_everything_that_makes_them_the_same(store:
         "fingerprint": H200.fingerprint,
         "profile": "standard",
         "pattern": "decode",
+        "suite": run.suite,
+        "repository": run.repository,
     }
     assert store.reader.unfinished_run(**asked) == run
     for key in asked:
@@ -100,6 +102,8 @@ def test_unfinished_comparisons_are_found_likewise(store: Store) -> None:
         "fingerprint": H200.fingerprint,
         "profile": "standard",
         "pattern": "",
+        "suite": comparison.head.suite,
+        "repository": comparison.head.repository,
     }
     assert store.reader.unfinished_comparison(**asked) == comparison
     for key in asked:

@@ -74,6 +74,7 @@ def _create_runs() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
         sa.Column("pattern", sa.Text(), nullable=False),
+        sa.Column("suite", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("sha", sa.Text(), nullable=False),
         sa.Column("dirty", sa.Text(), nullable=False),
