@@ -96,7 +96,9 @@ def trend_section(database: data.Database, first: str | None) -> None:
     with left:
         case = choose("Case", "case", known, default=first)
     points = data.series(database, case)
-    labels = {p.run.environment.fingerprint: p.run.environment.label for p in reversed(points)}
+    # GPUs first, each group the newest first: a laptop's wall clock is not what the trend is about.
+    newest = sorted(points[::-1], key=lambda p: p.run.environment.gpu is None)
+    labels = {p.run.environment.fingerprint: p.run.environment.label for p in newest}
     with right:
         environment = choose(
             "Environment", "environment", [*labels, ALL], show=lambda key: labels.get(key, "all environments")
