@@ -97,7 +97,9 @@ def trend_section(database: data.Database, first: str | None) -> None:
         case = choose("Case", "case", known, default=first)
     points = data.series(database, case)
     # GPUs first, each group the newest first: a laptop's wall clock is not what the trend is about.
-    newest = sorted(points[::-1], key=lambda p: p.run.environment.gpu is None)
+    on_gpu = [p for p in points if p.run.environment.gpu is not None]
+    elsewhere = [p for p in points if p.run.environment.gpu is None]
+    newest = [*reversed(on_gpu), *reversed(elsewhere)]
     labels = {p.run.environment.fingerprint: p.run.environment.label for p in newest}
     with right:
         environment = choose(
