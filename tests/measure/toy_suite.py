@@ -51,6 +51,15 @@ def test_dies(gpu_benchmark):
         return x
     gpu_benchmark(deadly, **COMMON)
 """
+LOSES_CONTEXT = """
+def test_loses_context(gpu_benchmark):
+    from perfsuite.measure.player import PlayerError
+    def losing(x, y):
+        if not x.is_meta:
+            raise PlayerError("illegal memory access: the GPU context is lost", lost=True)
+        return x
+    gpu_benchmark(losing, **COMMON)
+"""
 HANGS = """
 def test_hangs(gpu_benchmark):
     def endless(x, y):
