@@ -50,8 +50,6 @@ ThresholdOption = Annotated[
 class _Sides:
     base: Commit
     head: Commit
-    working_tree: bool
-    """Whether head is the working tree rather than a commit."""
 
 
 def compare(
@@ -136,7 +134,7 @@ def _sides(repository: Repository, config: Config, base: str | None, head: str |
 
     commit = repository.resolve(head) if head is not None else repository.head()
     if base is not None:
-        return _Sides(repository.resolve(base), commit, head is None)
+        return _Sides(repository.resolve(base), commit)
     branch = repository.default_branch(config.default_branch)
     merge_base = repository.merge_base(branch, head or "HEAD")
     if merge_base.sha == commit.sha and not commit.dirty:
@@ -144,7 +142,7 @@ def _sides(repository: Repository, config: Config, base: str | None, head: str |
             f"nothing to compare: {head or 'the working tree'} is {commit.label}, already in {branch}",
             "name the base: perfsuite compare HEAD~1",
         )
-    return _Sides(merge_base, commit, head is None)
+    return _Sides(merge_base, commit)
 
 
 def _measure(

@@ -23,6 +23,12 @@ class Compiled:
     launches: Launches | None
     message: str = ""
 
+    def same_code(self, other: Compiled) -> bool:
+        """Whether both compiled, provably to the same machine code and launches."""
+        if self.launches is None or other.launches is None:
+            return False
+        return self.launches.same_code(other.launches)
+
 
 def worker_count(cores: int, sides: int) -> int:
     """Compiling processes of one side."""

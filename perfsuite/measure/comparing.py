@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from perfsuite.measure.schedule import Effort, measure_lockstep
 from perfsuite.measure.session import (
     collect,
     collection_failures,
+    ended,
     measure_case,
     require_suite,
     settle,
@@ -73,8 +73,8 @@ def compare_suites(
     require_suite(head)
     caches = settings.state / "triton"
     with (
-        TreeSide(SidePlan(base, "base", settings, 2, caches / "base")) as of_base,
-        TreeSide(SidePlan(head, "head", settings, 2, caches / "head")) as of_head,
+        TreeSide(SidePlan(base, settings, 2, caches / "base", Side.BASE)) as of_base,
+        TreeSide(SidePlan(head, settings, 2, caches / "head", Side.HEAD)) as of_head,
     ):
         _Comparing(of_base, of_head, base, head, settings, sink, progress, dict(earlier or {})).run()
 
@@ -173,19 +173,19 @@ class _Comparing:
     def _first_pair(self, matched: Matched, effort: Effort) -> None:
         """Machine code, gates, and the first pair's blocks where they are needed."""
         case = matched.case
+        if matched.base is not None and matched.head is not None:
+            return  # resumed: its first pair is done, the others follow
         if case.plain:
             self._plain_pair(matched, 0, effort)
             return
-        if matched.base is not None and matched.head is not None:
-            return  # resumed: gated already, its pairs follow
         self.progress.case(case.id, "compiling")
-        compiled = self.base.compiled(case), self.head.compiled(case)
-        same = all(c.launches for c in compiled) and compiled[0].launches.same_code(compiled[1].launches)  # type: ignore[union-attr,arg-type]
+        compiled = self.base.compiled(case)
+        same = compiled.same_code(self.head.compiled(case))
         self.progress.case(case.id, "identical, checking" if same else "checking")
         # The same machine code needs no second check: base's result only carries its launches.
         matched.head = self._gated(Side.HEAD, case)
         matched.base = (
-            outcome.with_launches(outcome.empty(case, self._device, Status.OK), compiled[0])
+            outcome.with_launches(outcome.empty(case, self._device, Status.OK), compiled)
             if same
             else self._gated(Side.BASE, case)
         )
@@ -206,8 +206,8 @@ class _Comparing:
             started = trial.start(case.id)
             if isinstance(started, Ended):
                 return outcome.of_plain(case, started, 0, 0)
-            gate = RemotePlayer(trial, name).gate()
-            trial.finish()
+            gate = RemotePlayer(trial).gate()
+            end = trial.finish()
         except PlayerError as error:
             settle(side, error)
             return outcome.with_launches(
@@ -216,7 +216,7 @@ class _Comparing:
         except TrialFailed as error:
             return outcome.empty(case, self._device, Status.FAILED, f"no trial could be started: {error}")
         result = outcome.with_gate(outcome.from_facts(case, self._device, started), gate)
-        result = outcome.with_launches(result, compiled, gate.launches)
+        result = ended(outcome.with_launches(result, compiled, gate.launches), end)
         passed = result.status is Status.OK and not self.settings.gpu
         return uncompiled(result, compiled, self.settings) if passed else result
 
@@ -236,14 +236,11 @@ class _Comparing:
         assert matched.base is not None and matched.head is not None
         case = matched.case
         try:
-            trials = self.base.trial(), self.head.trial()
-            trials[0].start(case.id)
-            trials[1].start(case.id)
-            players = RemotePlayer(trials[0], Side.BASE), RemotePlayer(trials[1], Side.HEAD)
+            players = self._served(Side.BASE, case), self._served(Side.HEAD, case)
             of_base, of_head, info = measure_lockstep(players[0], players[1], pair, effort)
-            trials[0].finish()
-            trials[1].finish()
-        except (PlayerError, TrialFailed) as error:
+            self.base.trial().finish()
+            self.head.trial().finish()
+        except PlayerError as error:
             self._blame(matched, error)
         else:
             environment = self.settings.environment
@@ -251,17 +248,25 @@ class _Comparing:
             matched.head = outcome.with_blocks(matched.head, of_head, info, environment)
         self._save(matched)
 
-    def _blame(self, matched: Matched, error: PlayerError | TrialFailed) -> None:
-        """The side whose step failed has failed; the other one's test is brought to its end."""
+    def _served(self, name: Side, case: CollectedCase) -> RemotePlayer:
+        """A case that its trial has begun to serve. Raises: PlayerError, of this side."""
+        side = self.base if name is Side.BASE else self.head
+        try:
+            trial = side.trial()
+            started = trial.start(case.id)
+        except TrialFailed as error:
+            raise PlayerError(f"no trial could be started: {error}", lost=True, side=name) from error
+        if isinstance(started, Ended):
+            text = started.message or "the test ended without measuring"
+            raise PlayerError(f"{text}\n(it was measured before: its outcome changes)", side=name)
+        return RemotePlayer(trial)
+
+    def _blame(self, matched: Matched, error: PlayerError) -> None:
+        """The side whose step failed has failed. Both go on in fresh processes, whose state is known."""
         assert matched.base is not None and matched.head is not None
-        name = getattr(error, "side", None) or Side.HEAD
-        failing, other = (self.base, self.head) if name is Side.BASE else (self.head, self.base)
-        if isinstance(error, PlayerError):
-            settle(failing, error)
-        # Whatever state the other side is in, a fresh process is in a known one.
-        with contextlib.suppress(PlayerError, TrialFailed):
-            other.restart()
-        if name is Side.BASE:
+        self.base.abandon()
+        self.head.abandon()
+        if error.side is Side.BASE:
             matched.base = replace(matched.base, status=Status.FAILED, message=str(error), blocks=())
         else:
             matched.head = replace(matched.head, status=Status.FAILED, message=str(error), blocks=())
@@ -281,7 +286,8 @@ class _Comparing:
                 else:
                     matched.head = result
             assert matched.base is not None and matched.head is not None
-            if Status.OK not in (matched.base.status, matched.head.status):
+            # A later repetition that passes does not make a failure undone.
+            if not matched.base.status is matched.head.status is Status.OK:
                 break
         self._save(matched)
         self.progress.done(matched.case.id, matched.head.status if matched.head else "failed")

@@ -47,11 +47,11 @@ class PlayerError(Exception):
     `lost` is set where its GPU context or its process is gone: the trial has to be replaced.
     """
 
-    def __init__(self, message: str, *, lost: bool = False) -> None:
+    def __init__(self, message: str, *, lost: bool = False, side: Side | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.lost = lost
-        self.side: Side | None = None
+        self.side = side
         """Whose it is, where two sides are driven."""
 
 

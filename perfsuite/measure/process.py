@@ -63,6 +63,8 @@ class TrialPlan:
     case_timeout_s: float
     environ: Mapping[str, str]
     target: str = "sm_90"
+    side: Side | None = None
+    """Of a comparison: its errors say whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Trial:
         if message["say"] == "error":
             if message["lost"]:
                 self.close()
-            raise PlayerError(message["message"], lost=bool(message["lost"]))
+            raise self._failure(message["message"], lost=bool(message["lost"]))
         return message.get("value")
 
     def close(self) -> None:
@@ -219,7 +221,7 @@ class Trial:
         except LinkTimeout as error:
             self.close()
             text = f"timed out: no answer within {self.plan.case_timeout_s:g} s (--case-timeout)"
-            raise PlayerError(text, lost=True) from error
+            raise self._failure(text, lost=True) from error
         except (LinkClosed, ValueError, KeyError) as error:
             raise self._died() from error
         finally:
@@ -231,7 +233,12 @@ class Trial:
         status = self._process.poll()
         self.close()
         tail = self._log_tail()
-        return PlayerError(f"the process died: {_reason(status)}" + (f"\n{tail}" if tail else ""), lost=True)
+        return self._failure(
+            f"the process died: {_reason(status)}" + (f"\n{tail}" if tail else ""), lost=True
+        )
+
+    def _failure(self, text: str, *, lost: bool) -> PlayerError:
+        return PlayerError(text, lost=lost, side=self.plan.side)
 
     def _log_tail(self) -> str:
         with contextlib.suppress(OSError), self.plan.log.open("rb") as log:
@@ -244,10 +251,10 @@ class Trial:
 
 
 class RemotePlayer:
-    """The `Player` of a case that a trial is serving. Its errors say whose they are."""
+    """The `Player` of a case that a trial is serving."""
 
-    def __init__(self, trial: Trial, side: Side = Side.HEAD) -> None:
-        self._trial, self._side = trial, side
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
 
     def compile(self) -> Launches:
         return self._ask(Launches, "compile")
@@ -262,25 +269,20 @@ class RemotePlayer:
         return self._ask(Round, "round", index=index, order=order)
 
     def release(self) -> None:
-        self._do("release")
+        self._trial.command("release")
 
     def _ask(self, kind: type[T], do: str, **arguments: Any) -> T:
-        return decoded(kind, self._do(do, **arguments))
-
-    def _do(self, do: str, **arguments: Any) -> Any:
-        try:
-            return self._trial.command(do, **arguments)
-        except PlayerError as error:
-            error.side = self._side
-            raise
+        return decoded(kind, self._trial.command(do, **arguments), self._trial.plan.side)
 
 
-def decoded(kind: type[T], plain: Any) -> T:
+def decoded(kind: type[T], plain: Any, side: Side | None = None) -> T:
     """A value from the wire. The code under test could write there too: its form is checked."""
     try:
         return decode(kind, plain)
     except Malformed as error:
-        raise PlayerError(f"the trial sent something that is no {kind.__name__}: {error}") from error
+        raise PlayerError(
+            f"the trial sent something that is no {kind.__name__}: {error}", side=side
+        ) from error
 
 
 def _ended(message: Message) -> Ended:

@@ -34,7 +34,7 @@ def run_suite(
     """
     require_suite(tree)
     cache = settings.state / "triton" / "tree"
-    with TreeSide(SidePlan(tree, "run", settings, 1, cache)) as side:
+    with TreeSide(SidePlan(tree, settings, 1, cache)) as side:
         collected = collect(side, tree)
         cases = choose(collected, settings.pattern)
         waiting = [case for case in cases if settings.done.get(case.id) != case.version]
@@ -128,8 +128,14 @@ def _measured(
         wanted = effort if settings.gpu else INTERPRETER_EFFORT
         blocks, info = measure_alone(player, 0, wanted)
         result = outcome.with_blocks(result, blocks, info, settings.environment)
-    trial.finish()
-    return result
+    return ended(result, trial.finish())
+
+
+def ended(result: Result, end: Ended) -> Result:
+    """A test that fails after it was measured has failed all the same."""
+    if end.outcome != "failed" or result.status is not Status.OK:
+        return result
+    return replace(result, status=Status.FAILED, message=end.message, blocks=(), roofline_fraction=None)
 
 
 def uncompiled(result: Result, compiled: Compiled, settings: Settings) -> Result:

@@ -14,7 +14,6 @@ CASE_TIMEOUT_S = 120.0
 RUN_EFFORT = {"quick": Effort(1, 1, 8), "pr": Effort(1, 3, 16), "full": Effort(1, 5, 24)}
 COMPARE_EFFORT = {"quick": Effort(2, 3, 12), "pr": Effort(2, 4, 16), "full": Effort(4, 4, 24)}
 """Two pairs of fresh processes at least: what a process's memory does to a case is a noise of its own."""
-PROFILES = tuple(RUN_EFFORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +67,6 @@ class Previous:
 
     base: Result | None = None
     head: Result | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """Results of an interrupted comparison by case."""
-
-    results: Mapping[str, Previous] = field(default_factory=dict)
 
 
 class Progress(Protocol):

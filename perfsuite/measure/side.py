@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perfsuite.measure.ahead import Compiled, CompilePool, worker_count
-from perfsuite.measure.process import Collected, CollectedCase, Trial, TrialFailed, TrialPlan
+from perfsuite.measure.process import Collected, CollectedCase, Trial, TrialPlan
 from perfsuite.measure.settings import Settings, Tree
-from perfsuite.model import Launches
+from perfsuite.model import Launches, Side
 
 
 @dataclass(frozen=True, slots=True)
 class SidePlan:
     tree: Tree
-    name: str
     settings: Settings
     sides: int
     cache: Path
+    side: Side | None = None
+    """Of a comparison; None for a run."""
 
 
 class TreeSide:
@@ -28,7 +29,7 @@ class TreeSide:
         self._plan = plan
         settings = plan.settings
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        log = settings.state / "logs" / f"{stamp}-{plan.name}.log"
+        log = settings.state / "logs" / f"{stamp}-{plan.side or 'run'}.log"
         self._trial_plan = TrialPlan(
             root=plan.tree.root,
             suite=plan.tree.suite,
@@ -38,6 +39,7 @@ class TreeSide:
             case_timeout_s=settings.case_timeout_s,
             environ=settings.environ,
             target=settings.compile_target,
+            side=plan.side,
         )
         ahead = replace(self._trial_plan, mode="compile", log=log.with_suffix(".compile.log"))
         self._trial = Trial(self._trial_plan)
@@ -77,18 +79,15 @@ class TreeSide:
             self._fresh = False
         return self._trial
 
+    def abandon(self) -> None:
+        """End the process whatever it does; the next use gets a fresh one."""
+        self._trial.close()
+
     def restart(self) -> None:
         """A fresh process, started now; its collection is waited for at the next use."""
         self._trial.quit()
         self._trial = Trial(self._trial_plan)
         self._fresh = True
-
-    def still_collects(self) -> bool:
-        try:
-            self.trial()
-        except TrialFailed:
-            return False
-        return True
 
 
 def mode_of(settings: Settings) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from perfsuite.config import process_environ
+from perfsuite.measure.environment import gpu_index
 from perfsuite.measure.nvml import Nvml
 from perfsuite.measure.player import Player
 from perfsuite.measure.schedule import Effort, measure_alone
@@ -78,15 +79,9 @@ def player_for(mode: str, spec: Spec, target: str) -> Player:
 
 @cache
 def _nvml() -> tuple[Nvml | None, int]:
-    """NVML and its index of the GPU in use; opened once a process."""
-    import torch
-
+    """NVML and its index of the GPU that trials use, the first visible; opened once a process."""
     nvml = Nvml.open()
-    if nvml is None:
-        return None, 0
-    visible = nvml.visible(process_environ().get("CUDA_VISIBLE_DEVICES"))
-    current = torch.cuda.current_device()
-    return nvml, visible[current] if current < len(visible) else 0
+    return nvml, gpu_index(process_environ(), nvml) or 0
 
 
 def _local_mode() -> str:

@@ -115,6 +115,24 @@ def test_a_side_that_dies_while_timed_is_the_one_that_failed(tmp_path: Path, as_
         assert results[Side.BASE, case].status is Status.OK
 
 
+def test_a_side_whose_test_no_longer_starts_is_the_one_that_failed(
+    tmp_path: Path, as_with_gpu: Settings
+) -> None:
+    # Base's test ends before it measures when it is run a second time: for the first pair, after its gate.
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    for root, limit in ((base, 1), (head, 99)):
+        suite = toy.SUITE.replace(
+            "    gpu_benchmark(add",
+            "    calls.append(1)\n    assert len(calls) <= limit\n    gpu_benchmark(add",
+        ).replace("COMMON =", "from limit import limit\ncalls = []\nCOMMON =", 1)
+        (root / "bench" / "test_toy.py").write_text(suite)
+        (root / "limit.py").write_text(f"limit = {limit}\n")
+    results = compare(base, head, replace(as_with_gpu, pattern="n=1"))
+    assert results[Side.BASE, "toy/right[n=1]"].status is Status.FAILED
+    assert results[Side.HEAD, "toy/right[n=1]"].status is Status.OK
+
+
 def test_new_removed_changed_and_unreadable(tmp_path: Path, settings: Settings) -> None:
     base = toy.write_tree(tmp_path / "base", toy.WRONG)
     head = toy.write_tree(tmp_path / "head", toy.EMPTY)
@@ -153,3 +171,21 @@ def test_plain_benchmarks_are_paired_too(
             (1, 0, 6),
             (1, 1, 6),
         ]
+    half = {
+        name: replace(result, blocks=tuple(b for b in result.blocks if b.pair == 0))
+        for (name, _), result in results.items()
+    }
+    earlier = {"toy/plain": Previous(half[Side.BASE], half[Side.HEAD])}
+    resumed = compare(base, head, replace(settings, pattern="plain"), earlier)
+    of_head = resumed[Side.HEAD, "toy/plain"].blocks
+    assert [(b.pair, b.block) for b in of_head] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_a_plain_benchmark_that_fails_once_has_failed(tmp_path: Path, settings: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base", toy.FAILS_ONCE)
+    head = toy.write_tree(tmp_path / "head", toy.FAILS_ONCE)
+    (base / "bench" / "runs").write_text("xxx")
+    results = compare(base, head, replace(settings, pattern="fails_once"))
+    assert results[Side.HEAD, "toy/fails_once"].status is Status.FAILED
+    assert "the second time it fails" in results[Side.HEAD, "toy/fails_once"].message
+    assert results[Side.BASE, "toy/fails_once"].status is Status.OK

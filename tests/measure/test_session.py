@@ -27,13 +27,14 @@ def run(root: Path, settings: Settings) -> dict[str, Result]:
 
 
 def test_each_case_ends_by_itself(tmp_path: Path, settings: Settings) -> None:
-    parts = (toy.WRONG, toy.RAISES, toy.LOSES_CONTEXT, toy.DIES, toy.PLAIN, toy.EMPTY)
+    parts = (toy.WRONG, toy.RAISES, toy.FAILS_LATER, toy.LOSES_CONTEXT, toy.DIES, toy.PLAIN, toy.EMPTY)
     results = run(toy.write_tree(tmp_path / "tree", *parts), settings)
     assert {case: result.status for case, result in results.items()} == {
         "toy/right[n=1]": Status.OK,
         "toy/right[n=2]": Status.OK,
         "toy/wrong": Status.INCORRECT,
         "toy/raises": Status.FAILED,
+        "toy/fails_later": Status.FAILED,
         "toy/loses_context": Status.FAILED,
         "toy/dies": Status.FAILED,
         "toy/plain": Status.OK,
@@ -48,6 +49,8 @@ def test_each_case_ends_by_itself(tmp_path: Path, settings: Settings) -> None:
     assert right.launches.kernels[0].target == "sm_90"
     assert results["toy/wrong"].blocks == ()
     assert "the op is broken" in results["toy/raises"].message
+    assert "after the measurement" in results["toy/fails_later"].message
+    assert results["toy/fails_later"].blocks == ()
     assert "the GPU context is lost" in results["toy/loses_context"].message
     assert "SIGSEGV" in results["toy/dies"].message
     assert results["toy/plain"].timer is Timer.WALL

@@ -60,6 +60,19 @@ def test_loses_context(gpu_benchmark):
         return x
     gpu_benchmark(losing, **COMMON)
 """
+FAILS_LATER = """
+def test_fails_later(gpu_benchmark):
+    gpu_benchmark(add, **COMMON)
+    raise AssertionError("after the measurement")
+"""
+FAILS_ONCE = """
+def test_fails_once(benchmark):
+    from pathlib import Path
+    runs = Path(__file__).with_name("runs")
+    runs.write_text((runs.read_text() if runs.exists() else "") + "x")
+    assert runs.read_text() != "xx", "the second time it fails"
+    benchmark.pedantic(sum, args=([1],), rounds=3)
+"""
 HANGS = """
 def test_hangs(gpu_benchmark):
     def endless(x, y):
