@@ -21,7 +21,7 @@ INSTRUMENT = (*PLAIN, "config", "folders", "measure", "plugin", "static")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": ("kernels",),
-    "perfsuite.model": (),
+    "perfsuite.model": ("perfsuite.model",),
     "perfsuite.errors": (),
     "perfsuite.units": (),
     "perfsuite.codec": (),

@@ -26,6 +26,7 @@ def test_order_is_severity_and_the_quiet_ones_are_no_findings() -> None:
         Verdict.INCORRECT,
         Verdict.FAILED,
         Verdict.REGRESSED,
+        Verdict.LESS_ACCURATE,
         Verdict.IMPROVED,
         Verdict.INCONCLUSIVE,
         Verdict.NEW,

@@ -1,7 +1,4 @@
-"""The words of the domain as frozen values. Everything that crosses a seam is one of these.
-
-Standard library only; nothing of ours is imported here. Times are ns, shares are fractions.
-"""
+"""What is measured: environments, machine code, rounds, results, runs. Times are ns, shares fractions."""
 
 from __future__ import annotations
 
@@ -14,6 +11,8 @@ from enum import StrEnum
 
 Scalar = str | int | float | bool | None
 Params = Mapping[str, Scalar]
+CANARY_FAMILY = "perfsuite/canary"
+"""Family of the pinned kernels: the same code on both sides, timed wherever anything is."""
 
 
 class Status(StrEnum):
@@ -40,30 +39,6 @@ class Timer(StrEnum):
     """Host time of the *reference* on the CPU at a small shape: never a statement about the kernel."""
     IMPORTED = "imported"
     NONE = "none"
-
-
-class Verdict(StrEnum):
-    """What a comparison says of one case. See the glossary in the README."""
-
-    INCORRECT = "incorrect"
-    FAILED = "failed"
-    REGRESSED = "regressed"
-    IMPROVED = "improved"
-    INCONCLUSIVE = "inconclusive"
-    UNCHANGED = "unchanged"
-    IDENTICAL = "identical"
-    NEW = "new"
-    REMOVED = "removed"
-
-    @property
-    def red(self) -> bool:
-        """Whether it turns the gate red (exit code 1)."""
-        return self in (Verdict.INCORRECT, Verdict.FAILED, Verdict.REGRESSED)
-
-
-class Side(StrEnum):
-    BASE = "base"
-    HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +108,8 @@ class Kernel:
     grid: tuple[int, ...] = ()
     arguments: Params = field(default_factory=dict)
     """Arguments that are not pointers, constexprs (the tile) included, by name."""
+    instructions: Mapping[str, int] = field(default_factory=dict)
+    """Static instruction mix: class of instruction → how many; empty where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +198,9 @@ class Result:
     """‖output − reference‖ / ‖reference‖."""
     error_max: float | None = None
     """max |output − reference| / max |reference|."""
+    error_parts: tuple[float, ...] = ()
+    """RMS error of equal parts of the outputs, for the same inputs on both sides of a comparison: how far
+    `error_rms` is luck. Empty where the gate is red or did not run."""
     tolerance: float | None = None
     """Largest `error_rms` that passes."""
     bytes: int | None = None
@@ -232,7 +212,8 @@ class Result:
     output_hash: str | None = None
     """Hash of the output's bits for seed 0, where the benchmark asks for it."""
     extra: Mapping[str, Scalar] = field(default_factory=dict)
-    """Further facts by name: gate shape, notes, host time, peak memory."""
+    """Further facts by name: `precision`, `host_ns` (host time of one call), `peak_bytes` (memory that one
+    call allocates at most), `compile_s` (of a case that was not in the cache), notes."""
 
     @property
     def samples_ns(self) -> tuple[float, ...]:
@@ -278,64 +259,3 @@ class Run:
     """Version of perfsuite that measured."""
     suite: str = ""
     """Where its benchmarks are in the repository."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Base and head measured together. Verdicts are recomputed from their stored samples."""
-
-    id: str
-    base: Run
-    head: Run
-    threshold: float
-    started_at: datetime
-    finished_at: datetime | None = None
-    case_thresholds: Mapping[str, float] = field(default_factory=dict)
-    """Glob of case → threshold, the first match wins."""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseComparison:
-    """The verdict on one case."""
-
-    case: str
-    family: str
-    params: Params
-    verdict: Verdict
-    base_ns: float | None = None
-    head_ns: float | None = None
-    change: float | None = None
-    """head/base − 1."""
-    low: float | None = None
-    high: float | None = None
-    threshold: float | None = None
-    floor: float | None = None
-    """Noise floor, None while none is known."""
-    pairs: int = 0
-    rounds: int = 0
-    why: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What happened to one family, in one line, with its cases below."""
-
-    family: str
-    verdict: Verdict
-    text: str
-    cases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonReport:
-    """Everything a report of a comparison shows, recomputed from stored samples."""
-
-    comparison: Comparison
-    comparisons: tuple[CaseComparison, ...]
-    findings: tuple[Finding, ...]
-    resolution: float | None
-    """Smallest change that this comparison would have seen: the median half-width of its intervals."""
-
-    @property
-    def red(self) -> bool:
-        return any(c.verdict.red for c in self.comparisons)

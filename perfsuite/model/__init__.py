@@ -1,0 +1,58 @@
+"""The words of the domain as frozen values. Everything that crosses a seam is one of these.
+
+Standard library only; nothing else of ours is imported here. Times are ns, shares are fractions.
+"""
+
+from perfsuite.model.judged import (
+    Alert,
+    AlertState,
+    CaseComparison,
+    Comparison,
+    ComparisonReport,
+    Finding,
+    Noise,
+    Side,
+    Verdict,
+)
+from perfsuite.model.measured import (
+    CANARY_FAMILY,
+    Block,
+    Commit,
+    Environment,
+    Kernel,
+    Launches,
+    Params,
+    Result,
+    Round,
+    Run,
+    Scalar,
+    Status,
+    Telemetry,
+    Timer,
+)
+
+__all__ = [
+    "CANARY_FAMILY",
+    "Alert",
+    "AlertState",
+    "Block",
+    "CaseComparison",
+    "Commit",
+    "Comparison",
+    "ComparisonReport",
+    "Environment",
+    "Finding",
+    "Kernel",
+    "Launches",
+    "Noise",
+    "Params",
+    "Result",
+    "Round",
+    "Run",
+    "Scalar",
+    "Side",
+    "Status",
+    "Telemetry",
+    "Timer",
+    "Verdict",
+]
