@@ -16,7 +16,8 @@ from perfsuite.units import NS_PER_MS, NS_PER_S, NS_PER_US, format_ns, format_sh
 
 BLUE, ORANGE, GREEN, RED, GREY = "#3182c4", "#c77700", "#1d9a74", "#d0552a", "#8a8f98"
 THRESHOLD_BAND = "rgba(138, 143, 152, 0.22)"
-ENVIRONMENT_COLORS = (BLUE, ORANGE, GREEN, "#b4689a", RED)
+PURPLE = "#b4689a"
+ENVIRONMENT_COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED)
 ENVIRONMENT_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 MOST_ROWS = 40
@@ -28,6 +29,7 @@ _SCALES = ((NS_PER_S, "s"), (NS_PER_MS, "ms"), (NS_PER_US, "µs"), (1.0, "ns"))
 
 _VERDICTS: dict[str, tuple[str, str]] = {
     Verdict.REGRESSED: (RED, "triangle-right"),
+    Verdict.LESS_ACCURATE: (PURPLE, "triangle-left-open"),
     Verdict.IMPROVED: (GREEN, "triangle-left"),
     Verdict.INCONCLUSIVE: (ORANGE, "diamond-open"),
     Verdict.UNCHANGED: (BLUE, "circle"),

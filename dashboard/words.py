@@ -13,6 +13,7 @@ VERDICT_SIGNS = {
     Verdict.INCORRECT: "✕",
     Verdict.FAILED: "✕",
     Verdict.REGRESSED: "▲",
+    Verdict.LESS_ACCURATE: "▽",
     Verdict.IMPROVED: "▼",
     Verdict.INCONCLUSIVE: "?",
     Verdict.UNCHANGED: "=",

@@ -89,6 +89,11 @@ class Repository:
         """`owner/name` of the remote `origin`, else the folder's name."""
         return _remote_name(self._ask("config", "--get", "remote.origin.url")) or self.root.name
 
+    @property
+    def user(self) -> str:
+        """Who works here, as git is told; empty where it is not."""
+        return self._ask("config", "--get", "user.name")
+
     def resolve(self, revision: str) -> Commit:
         """The commit that a revision names.
 

@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "perfsuite.report": tuple(f"perfsuite.{name}" for name in (*PLAIN, "stats", "report")),
     "perfsuite.store": tuple(f"perfsuite.{name}" for name in (*PLAIN, "store")),
     "perfsuite.measure": tuple(f"perfsuite.{name}" for name in INSTRUMENT),
-    "perfsuite.plugin": tuple(f"perfsuite.{name}" for name in INSTRUMENT),
+    "perfsuite.plugin": tuple(f"perfsuite.{name}" for name in (*INSTRUMENT, "canary")),
+    "perfsuite.canary": ("perfsuite.canary",),
     "perfsuite.static": tuple(f"perfsuite.{name}" for name in INSTRUMENT),
     "perfsuite.cli": ("perfsuite",),
     "perfsuite": (),
@@ -47,8 +48,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """Module or package → what of ours it may import. The longest matching name counts."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "torch": ("kernels", "perfsuite.plugin", "perfsuite.measure", "perfsuite.static"),
-    "triton": ("kernels", "perfsuite.plugin", "perfsuite.measure", "perfsuite.static"),
+    "torch": ("kernels", "perfsuite.canary", "perfsuite.plugin", "perfsuite.measure", "perfsuite.static"),
+    "triton": ("kernels", "perfsuite.canary", "perfsuite.plugin", "perfsuite.measure", "perfsuite.static"),
     "sqlalchemy": ("perfsuite.store",),
     "alembic": ("perfsuite.store",),
     "psycopg": ("perfsuite.store",),
@@ -61,7 +62,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 """What is not ours → where alone it may be imported."""
 
 LAZY = ("torch", "triton")
-"""Imported inside functions only, but for the kernels: importing perfsuite must cost nothing."""
+"""Imported inside functions only, but for kernels: importing perfsuite must cost nothing."""
+KERNELS = ("kernels", "perfsuite.canary")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def forbidden(found: Import) -> bool:
         return False
     if not any(under(found.module, name) for name in ONLY_IN[top]):
         return True
-    return top in LAZY and found.eager and not under(found.module, "kernels")
+    return top in LAZY and found.eager and not any(under(found.module, name) for name in KERNELS)
 
 
 def all_imports() -> list[Import]:
@@ -229,6 +231,9 @@ def test_no_file_is_long() -> None:
         ("perfsuite.cli.run", "from ci.command import x", True),
         ("kernels.routing", "from perfsuite.model import Kernel", True),
         ("kernels.routing", "import torch", False),
+        ("perfsuite.canary.suite", "import torch", False),
+        ("perfsuite.canary.suite", "from perfsuite.plugin import spec", True),
+        ("perfsuite.measure.session", "def f():\n    import perfsuite.canary.suite", True),
         ("perfsuite.measure.session", "import torch", True),
         ("perfsuite.measure.session", "def f():\n    import torch", False),
         ("perfsuite.measure.session", "if TYPE_CHECKING:\n    import torch", False),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import perfsuite
-from perfsuite.cli import compare, db, doctor, exporting, importing, report, run
+from perfsuite.cli import alerts, compare, db, doctor, exporting, importing, noise, report, run, scoreboard
 from perfsuite.cli.entry import EntryPoint, add_commands
 from perfsuite.cli.shell import Shell, ValueOptionalCommand
 
@@ -26,9 +26,11 @@ _COMMANDS = (
     ("doctor", doctor.doctor),
     ("run", run.run),
     ("compare", compare.compare),
+    ("noise", noise.noise),
     ("report", report.report),
     ("import", importing.import_files),
     ("export", exporting.export),
+    ("scoreboard", scoreboard.scoreboard),
 )
 
 
@@ -52,6 +54,7 @@ def make_app(entry_points: Iterable[EntryPoint] | None = None) -> typer.Typer:
     app.callback()(_options)
     for name, function in _COMMANDS:
         app.command(name, cls=ValueOptionalCommand)(function)
+    app.add_typer(alerts.commands, name="alerts")
     app.add_typer(db.commands, name="db")
     add_commands(app, entry_points)
     return app

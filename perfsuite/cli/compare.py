@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,16 +16,16 @@ from perfsuite.cli.options import (
     Profile,
     ProfileOption,
     ResumeOption,
+    TimingsOption,
 )
 
 if TYPE_CHECKING:
+    from perfsuite.cli.lockstep import Sides
     from perfsuite.cli.measuring import Plan
     from perfsuite.cli.services import Services
     from perfsuite.config import Config
     from perfsuite.git import Repository
-    from perfsuite.measure.settings import Previous, Progress, Tree
-    from perfsuite.model import Commit, Comparison, ComparisonReport, Result, Side
-    from perfsuite.store import Reader, Store
+    from perfsuite.model import ComparisonReport
 
 BaseArgument = Annotated[
     str | None,
@@ -46,12 +43,6 @@ ThresholdOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    base: Commit
-    head: Commit
-
-
 def compare(
     context: typer.Context,
     base: BaseArgument = None,
@@ -64,12 +55,14 @@ def compare(
     db: DatabaseOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
+    timings: TimingsOption = False,
 ) -> None:
     """Measure two revisions in lockstep and say what became faster or slower, and why.
 
     Without arguments: the working tree, uncommitted changes included, against the merge base with the
     default branch.
     """
+    from perfsuite.cli.lockstep import Request, measure
     from perfsuite.cli.measuring import make_plan
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
@@ -81,23 +74,17 @@ def compare(
     check_target(json)
     check_target(markdown)
     config = services.config(db)
-    share = _share(threshold, config.threshold)
+    share = share_of(threshold, config.threshold)
     repository = Repository.discover(config.root)
-    sides = _sides(repository, config, base, head)
+    sides = sides_of(repository, config, base, head)
     plan = make_plan(services, config, profile, pattern)
+    request = Request(sides, share, resume=resume, case_timeout_s=case_timeout)
     with open_store(config.database) as store:
-        comparison = _measure(plan, store, repository, sides, share, resume, case_timeout)
-        report = judged(store.reader, comparison.id)
+        report = measure(plan, store, repository, request)
     show_comparison(services, config, report, json, markdown)
+    if timings:
+        show_timings(plan)
     raise typer.Exit(exit_code(report))
-
-
-def judged(reader: Reader, reference: str) -> ComparisonReport:
-    """The verdicts, computed from the stored samples."""
-    from perfsuite.stats.judge import judge
-
-    comparison = reader.comparison(reference)
-    return judge(comparison, reader.results(comparison.base.id), reader.results(comparison.head.id))
 
 
 def show_comparison(
@@ -117,7 +104,14 @@ def show_comparison(
         show(comparison_text(report, width=text_width(services.environ), color=colored(config.color)))
 
 
-def _share(text: str | None, default: float) -> float:
+def show_timings(plan: Plan) -> None:
+    """Where the time went, on standard error: standard output may be JSON."""
+    from perfsuite.report.timings import timings_text
+
+    typer.echo(timings_text(plan.timings.rows()), err=True)
+
+
+def share_of(text: str | None, default: float) -> float:
     from perfsuite.errors import UsageError
     from perfsuite.units import parse_share
 
@@ -129,12 +123,13 @@ def _share(text: str | None, default: float) -> float:
         raise UsageError(f"--threshold {text!r} is not a share", "such as 2% or 0.02") from None
 
 
-def _sides(repository: Repository, config: Config, base: str | None, head: str | None) -> _Sides:
+def sides_of(repository: Repository, config: Config, base: str | None, head: str | None) -> Sides:
+    from perfsuite.cli.lockstep import Sides
     from perfsuite.errors import UsageError
 
     commit = repository.resolve(head) if head is not None else repository.head()
     if base is not None:
-        return _Sides(repository.resolve(base), commit)
+        return Sides(repository.resolve(base), commit)
     branch = repository.default_branch(config.default_branch)
     merge_base = repository.merge_base(branch, head or "HEAD")
     if merge_base.sha == commit.sha and not commit.dirty:
@@ -142,109 +137,4 @@ def _sides(repository: Repository, config: Config, base: str | None, head: str |
             f"nothing to compare: {head or 'the working tree'} is {commit.label}, already in {branch}",
             "name the base: perfsuite compare HEAD~1",
         )
-    return _Sides(merge_base, commit)
-
-
-def _measure(
-    plan: Plan,
-    store: Store,
-    repository: Repository,
-    sides: _Sides,
-    threshold: float,
-    resume: bool,
-    case_timeout_s: float | None,
-) -> Comparison:
-    from perfsuite.cases import NoCases
-    from perfsuite.cli.measuring import Once, now, telling_of_interruption
-    from perfsuite.cli.progress import showing_progress
-    from perfsuite.model import Side
-
-    with showing_progress(color=plan.config.color) as progress:
-        found = _unfinished(plan, store, sides, repository.name, threshold, progress) if resume else None
-        earlier = _earlier(store.reader, found) if found else {}
-        comparison = found or _new_comparison(plan, repository.name, sides, threshold)
-        begin = Once(lambda: store.start_comparison(comparison), done=found is not None)
-
-        def sink(side: Side, result: Result) -> None:
-            begin()
-            store.save_result((comparison.base if side is Side.BASE else comparison.head).id, result)
-
-        with (
-            telling_of_interruption(progress, begin, "this comparison", "perfsuite compare"),
-            _trees(plan.config, repository, sides, progress) as (base, head),
-        ):
-            plan.services.session.compare(base, head, plan.settings(case_timeout_s), sink, progress, earlier)
-    if not begin.done:
-        raise NoCases(plan.pattern, [])
-    for run in (comparison.base, comparison.head):
-        store.finish_run(run.id, now())
-    store.finish_comparison(comparison.id, now())
-    return comparison
-
-
-def _new_comparison(plan: Plan, repository: str, sides: _Sides, threshold: float) -> Comparison:
-    from perfsuite.cli.measuring import new_id
-    from perfsuite.model import Comparison
-
-    base = plan.new_run(sides.base, repository, "base")
-    head = plan.new_run(sides.head, repository, "head")
-    thresholds = dict(plan.config.case_thresholds)
-    return Comparison(new_id(), base, head, threshold, base.started_at, case_thresholds=thresholds)
-
-
-@contextlib.contextmanager
-def _trees(
-    config: Config, repository: Repository, sides: _Sides, progress: Progress
-) -> Iterator[tuple[Tree, Tree]]:
-    """Both checkouts: whatever is edited from now on does not reach them."""
-    from perfsuite.measure.settings import Tree
-
-    below = config.root.relative_to(repository.root)
-    folder = config.make_state_folder() / "worktrees"
-    progress.note(f"base {sides.base.label} {sides.base.subject}")
-    progress.note(f"head {sides.head.label} {sides.head.subject}")
-    with contextlib.ExitStack() as stack:
-        base = stack.enter_context(repository.worktree(sides.base.sha, folder=folder))
-        if sides.head.dirty:
-            head = stack.enter_context(repository.snapshot(folder=folder))
-        else:
-            head = stack.enter_context(repository.worktree(sides.head.sha, folder=folder))
-        yield (
-            Tree(base / below, config.suite, f"base {sides.base.label}"),
-            Tree(head / below, config.suite, f"head {sides.head.label}"),
-        )
-
-
-def _unfinished(
-    plan: Plan, store: Store, sides: _Sides, repository: str, threshold: float, progress: Progress
-) -> Comparison | None:
-    found = store.reader.unfinished_comparison(
-        base_sha=sides.base.sha,
-        head_sha=sides.head.sha,
-        head_dirty=sides.head.dirty,
-        fingerprint=plan.environment.fingerprint,
-        profile=plan.profile,
-        pattern=plan.pattern,
-        suite=plan.config.suite,
-        repository=repository,
-    )
-    if found is not None and found.threshold != threshold:
-        progress.note(
-            f"comparison {found.id[:8]} has the threshold {found.threshold:.2%}: measuring everything"
-        )
-        return None
-    if found is None:
-        names = f"{sides.base.label} and {sides.head.label} ({plan.profile})"
-        progress.note(f"nothing to resume of {names}: measuring everything")
-    else:
-        progress.note(f"resuming comparison {found.id[:8]}")
-    return found
-
-
-def _earlier(reader: Reader, comparison: Comparison) -> dict[str, Previous]:
-    """What the interrupted comparison has of each case."""
-    from perfsuite.measure.settings import Previous
-
-    base = {result.case: result for result in reader.results(comparison.base.id)}
-    head = {result.case: result for result in reader.results(comparison.head.id)}
-    return {case: Previous(base.get(case), head.get(case)) for case in {**base, **head}}
+    return Sides(merge_base, commit)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfsuite.cli.services import Services
     from perfsuite.config import Config
     from perfsuite.measure.settings import Progress, Settings, Tree
+    from perfsuite.measure.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Plan:
     environment: Environment
     profile: str
     pattern: str
+    timings: Timings
 
     def settings(self, case_timeout_s: float | None, done: Mapping[str, str] | None = None) -> Settings:
         from perfsuite.measure.settings import Settings
@@ -43,6 +45,7 @@ class Plan:
             case_timeout_s=case_timeout_s or self.config.case_timeout_s,
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             done=done or {},
+            timings=self.timings,
         )
 
     def new_run(self, commit: Commit, repository: str, kind: str) -> Run:
@@ -62,8 +65,11 @@ class Plan:
 
 def make_plan(services: Services, config: Config, profile: Profile, pattern: str) -> Plan:
     """Reads the machine; nothing is measured yet."""
+    from perfsuite.measure.timings import Timings
+
     config.make_state_folder()
-    return Plan(services, config, services.environment(services.environ), profile.value, pattern.strip())
+    environment = services.environment(services.environ)
+    return Plan(services, config, environment, profile.value, pattern.strip(), Timings())
 
 
 def new_id() -> str:

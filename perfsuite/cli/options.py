@@ -49,3 +49,4 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Finish what was in
 MarkdownOption = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Also write the report as Markdown.")
 ]
+TimingsOption = Annotated[bool, typer.Option("--timings", help="Say where the time went.")]

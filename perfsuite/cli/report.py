@@ -89,7 +89,7 @@ def _rendered(
     *,
     plain: bool,
 ) -> tuple[str, int]:
-    from perfsuite.cli.compare import judged
+    from perfsuite.cli.lockstep import judged
     from perfsuite.cli.output import colored, json_text, text_width
     from perfsuite.model import Run
     from perfsuite.report import exit_code, run_exit_code

@@ -22,6 +22,8 @@ class Compiled:
 
     launches: Launches | None
     message: str = ""
+    compile_s: float | None = None
+    """What Triton took; None where any of it came from a cache."""
 
     def same_code(self, other: Compiled) -> bool:
         """Whether both compiled, provably to the same machine code and launches."""
@@ -98,9 +100,9 @@ class CompilePool:
             started = trial.start(case)
             if isinstance(started, Ended):
                 return Compiled(None, started.message)
-            launches = RemotePlayer(trial).compile()
+            code = RemotePlayer(trial).compile()
             trial.finish()
-            return Compiled(launches)
+            return Compiled(code.launches, compile_s=code.compile_s)
         except PlayerError as error:
             if not error.lost:
                 with contextlib.suppress(PlayerError):

@@ -1,55 +1,32 @@
-"""Measuring two trees: machine code first, then the gate, then lockstep pairs of fresh processes."""
+"""Measuring two trees: machine code first, then the gate, then lockstep pairs until every case is decided."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from perfsuite.cases import NoCases, match_cases
 from perfsuite.measure import outcome
-from perfsuite.measure.player import PlayerError
-from perfsuite.measure.process import CollectedCase, Ended, RemotePlayer, TrialFailed
-from perfsuite.measure.schedule import Effort, measure_lockstep
-from perfsuite.measure.session import (
-    collect,
-    collection_failures,
-    ended,
-    measure_case,
-    require_suite,
-    settle,
-    uncompiled,
+from perfsuite.measure.matching import Matched, match_suites, resumed
+from perfsuite.measure.pairing import Pairing, Sink
+from perfsuite.measure.process import CollectedCase
+from perfsuite.measure.session import collect, collection_failures, measure_case, require_suite
+from perfsuite.measure.settings import (
+    BUDGETS,
+    LEAST_PAIRS,
+    RUN_EFFORT,
+    Budget,
+    Previous,
+    Progress,
+    Settings,
+    Tree,
 )
-from perfsuite.measure.settings import COMPARE_EFFORT, RUN_EFFORT, Previous, Progress, Settings, Tree
 from perfsuite.measure.side import SidePlan, TreeSide
 from perfsuite.model import Result, Side, Status
 
-Sink = Callable[[Side, Result], None]
 REMOVED = "not in head"
-
-
-@dataclass(slots=True)
-class Matched:
-    """A case that both trees have, and what is known of it so far."""
-
-    case: CollectedCase
-    base: Result | None = None
-    head: Result | None = None
-
-    @property
-    def to_time(self) -> bool:
-        """Whether both sides are right and their machine code differs, or cannot be told to be the same."""
-        return (
-            self.base is not None
-            and self.head is not None
-            and self.base.status is Status.OK
-            and self.head.status is Status.OK
-            and not self.base.launches.same_code(self.head.launches)
-        )
-
-    def pairs_done(self) -> int:
-        if self.base is None or self.head is None:
-            return 0
-        return len({b.pair for b in self.base.blocks} & {b.pair for b in self.head.blocks})
+CANARY_PAIRS = 2
+"""Enough to tell that the machine moved; more would cost every comparison seconds."""
 
 
 def compare_suites(
@@ -69,6 +46,7 @@ def compare_suites(
         NoCases: the pattern chooses nothing on either side.
         UsageError: a suite is missing or cannot be collected.
     """
+    started_s = time.monotonic()
     require_suite(base)
     require_suite(head)
     caches = settings.state / "triton"
@@ -76,245 +54,180 @@ def compare_suites(
         TreeSide(SidePlan(base, settings, 2, caches / "base", Side.BASE)) as of_base,
         TreeSide(SidePlan(head, settings, 2, caches / "head", Side.HEAD)) as of_head,
     ):
-        _Comparing(of_base, of_head, base, head, settings, sink, progress, dict(earlier or {})).run()
+        pairing = Pairing(of_base, of_head, settings, sink)
+        _Comparing(pairing, base, head, settings, progress, dict(earlier or {}), started_s).run()
 
 
 @dataclass(slots=True)
 class _Comparing:
-    base: TreeSide
-    head: TreeSide
+    pairing: Pairing
     base_tree: Tree
     head_tree: Tree
     settings: Settings
-    sink: Sink
     progress: Progress
     earlier: dict[str, Previous]
+    started_s: float
+    _canaries: list[Matched] = field(default_factory=list, init=False)
+    _case_s: float = field(default=0.0, init=False)
+    """How long a case took in the newest pair, on average."""
 
     def run(self) -> None:
-        common, new, removed = self._match()
-        effort = COMPARE_EFFORT[self.settings.profile]
-        waiting = [m for m in common if not self._is_done(m, effort)]
-        self.progress.total(len(waiting) + len(new))
-        self.base.compile_ahead([m.case for m in waiting])
-        self.head.compile_ahead([m.case for m in waiting] + new)
-        for case in removed:
-            self.sink(Side.BASE, self._absent(case))
+        waiting, new = self._begin()
         for case in new:
             self._measure_new(case)
+        start = time.monotonic()
         for matched in waiting:
-            self._first_pair(matched, effort)
-        for pair in range(1, effort.pairs if self.settings.gpu else 1):
-            self._further_pair(waiting, pair, effort)
-        self._further_plain(waiting, effort)
+            self._first_pair(matched)
+        timed = [m for m in waiting if self._times(m)]
+        self._time_canaries(timed, 0)
+        self._case_s = (time.monotonic() - start) / max(1, len(waiting))
+        while due := self._due(waiting):
+            self._further_pair(due)
 
-    def _match(self) -> tuple[list[Matched], list[CollectedCase], list[CollectedCase]]:
-        """Cases of both sides, only of head (or with a new definition), and only of base."""
-        in_base, in_head = collect(self.base, self.base_tree), collect(self.head, self.head_tree)
-        everything = [case.id for case in (*in_head.cases, *in_base.cases)]
-        chosen = set(match_cases(self.settings.pattern, everything))
-        if not chosen and not in_head.errors:
-            raise NoCases(self.settings.pattern, list(dict.fromkeys(everything)))
+    def _begin(self) -> tuple[list[Matched], list[CollectedCase]]:
+        """The cases to compare and those only head has; what needs no measuring is told at once."""
+        base, head = self.pairing.base, self.pairing.head
+        with self.settings.timings.phase("processes"):
+            in_base, in_head = collect(base, self.base_tree), collect(head, self.head_tree)
+        found = match_suites(in_base, in_head, self.settings.pattern)
         for result in collection_failures(in_head, self.settings):
-            self.sink(Side.HEAD, result)
-        old = {case.id: case for case in in_base.cases if case.id in chosen}
-        now = {case.id: case for case in in_head.cases if case.id in chosen}
-        self._fail_unreadable(old, now, in_head.errors)
-        common = [self._matched(case) for case in now.values() if self._same_version(old, case)]
-        new = [case for case in now.values() if not self._same_version(old, case)]
-        gone = [case for case in old.values() if case.id not in now and case.file not in in_head.errors]
-        return common, [case for case in new if case.id not in self.earlier], gone
+            self.pairing.sink(Side.HEAD, result)
+        for case in found.unreadable.values():
+            self.pairing.sink(Side.BASE, self._absent(case, ""))
+            text = in_head.errors[case.file]
+            self.pairing.sink(Side.HEAD, outcome.empty(case, self.pairing.device, Status.FAILED, text))
+        for case in found.removed:
+            self.pairing.sink(Side.BASE, self._absent(case, REMOVED))
+        common = [resumed(case, self.earlier, veto=self.settings.veto) for case in found.common]
+        waiting = [m for m in common if not self._is_done(m)]
+        new = [case for case in found.new if case.id not in self.earlier]
+        self._canaries = self._common_canaries() if self.settings.gpu else []
+        self.progress.total(len(waiting) + len(new))
+        base.compile_ahead([m.case for m in (*waiting, *self._canaries)])
+        head.compile_ahead([*(m.case for m in (*waiting, *self._canaries)), *new])
+        return waiting, new
 
-    @staticmethod
-    def _same_version(old: Mapping[str, CollectedCase], case: CollectedCase) -> bool:
-        return case.id in old and old[case.id].version == case.version
-
-    def _matched(self, case: CollectedCase) -> Matched:
-        known = self.earlier.get(case.id, Previous())
-        if any(result is None or result.version != case.version for result in (known.base, known.head)):
-            return Matched(case)
-        return Matched(case, known.base, known.head)
-
-    def _fail_unreadable(
-        self, old: Mapping[str, CollectedCase], now: Mapping[str, CollectedCase], errors: Mapping[str, str]
-    ) -> None:
-        """Cases of a file that head cannot import are failed, not removed."""
-        for case in old.values():
-            if case.id not in now and case.file in errors:
-                self.sink(Side.BASE, outcome.empty(case, self._device, Status.SKIPPED))
-                self.sink(Side.HEAD, outcome.empty(case, self._device, Status.FAILED, errors[case.file]))
+    def _common_canaries(self) -> list[Matched]:
+        in_head = {case.id: case for case in self.pairing.head.collected.canaries}
+        return [
+            resumed(case, self.earlier, veto=False)
+            for case in self.pairing.base.collected.canaries
+            if case.id in in_head and in_head[case.id].version == case.version
+        ]
 
     @property
-    def _device(self) -> str:
-        return "cuda" if self.settings.gpu else "cpu"
+    def _budget(self) -> Budget:
+        return BUDGETS[self.settings.profile]
 
-    def _is_done(self, matched: Matched, effort: Effort) -> bool:
+    def _most_pairs(self) -> int:
+        if self.settings.pairs is not None:
+            return self.settings.pairs
+        return self._budget.effort.pairs
+
+    def _is_done(self, matched: Matched) -> bool:
         if matched.base is None or matched.head is None:
             return False
-        return not self._times(matched) or matched.pairs_done() >= effort.pairs
+        return not self._times(matched) or self._need(matched, 1) == 0
 
     def _times(self, matched: Matched) -> bool:
         return matched.to_time and (self.settings.gpu or matched.case.plain)
 
-    def _absent(self, case: CollectedCase) -> Result:
-        return outcome.empty(case, self._device, Status.SKIPPED, REMOVED)
+    def _need(self, matched: Matched, family: int) -> int:
+        """About how many more pairs; 0 when the case is decided, or has the most."""
+        left = self._most_pairs() - matched.pairs_done()
+        if self.settings.pairs is not None or left <= 0:
+            return max(0, left)
+        assert matched.base is not None and matched.head is not None
+        if not matched.pairs_done():
+            return 1
+        return self.settings.needs(matched.base, matched.head, family)
+
+    def _absent(self, case: CollectedCase, message: str) -> Result:
+        return outcome.empty(case, self.pairing.device, Status.SKIPPED, message)
 
     def _measure_new(self, case: CollectedCase) -> None:
         self.progress.case(case.id, "new")
-        changed = next((c for c in self.base.collected.cases if c.id == case.id), None)
+        of_base = self.pairing.base.collected
+        changed = next((c for c in of_base.cases if c.id == case.id), None)
         if changed is not None:
-            self.sink(Side.BASE, self._absent(changed))
-        elif case.file in self.base.collected.errors:
-            text = f"base cannot import it: {self.base.collected.errors[case.file]}"
-            self.sink(Side.BASE, outcome.empty(case, self._device, Status.FAILED, text))
-        result = measure_case(self.head, case, None, self.settings, RUN_EFFORT["quick"])
-        self.sink(Side.HEAD, result)
+            self.pairing.sink(Side.BASE, self._absent(changed, REMOVED))
+        elif case.file in of_base.errors:
+            text = f"base cannot import it: {of_base.errors[case.file]}"
+            self.pairing.sink(Side.BASE, outcome.empty(case, self.pairing.device, Status.FAILED, text))
+        result = measure_case(self.pairing.head, case, None, self.settings, RUN_EFFORT["quick"])
+        self.pairing.sink(Side.HEAD, result)
         self.progress.done(case.id, result.status)
 
-    def _first_pair(self, matched: Matched, effort: Effort) -> None:
+    def _first_pair(self, matched: Matched) -> None:
         """Machine code, gates, and the first pair's blocks where they are needed."""
         case = matched.case
         if matched.base is not None and matched.head is not None:
             return  # resumed: its first pair is done, the others follow
         if case.plain:
-            self._plain_pair(matched, 0, effort)
+            self._pair(matched)
+            self.progress.done(case.id, matched.head.status if matched.head else Status.FAILED)
             return
-        self.progress.case(case.id, "compiling")
-        compiled = self.base.compiled(case)
-        same = compiled.same_code(self.head.compiled(case))
-        self.progress.case(case.id, "identical, checking" if same else "checking")
-        # The same machine code needs no second check: base's result only carries its launches.
-        matched.head = self._gated(Side.HEAD, case)
-        matched.base = (
-            outcome.with_launches(outcome.empty(case, self._device, Status.OK), compiled)
-            if same
-            else self._gated(Side.BASE, case)
-        )
+        same = self._compile_and_check(matched)
         if self._times(matched):
-            self.progress.case(case.id, "timing, pair 1")
-            self._lockstep(matched, 0, effort)
+            self._pair(matched)
         else:
-            self._save(matched)
-        self.progress.done(
-            case.id, "identical" if same and matched.head.status is Status.OK else matched.head.status
-        )
+            self.pairing.save(matched)
+        assert matched.head is not None
+        identical = same and matched.veto and matched.head.status is Status.OK
+        self.progress.done(case.id, "identical" if identical else matched.head.status)
 
-    def _gated(self, name: Side, case: CollectedCase) -> Result:
-        side = self.base if name is Side.BASE else self.head
-        compiled = side.compiled(case)
-        try:
-            trial = side.trial()
-            started = trial.start(case.id)
-            if isinstance(started, Ended):
-                return outcome.of_plain(case, started, 0, 0)
-            gate = RemotePlayer(trial).gate()
-            end = trial.finish()
-        except PlayerError as error:
-            settle(side, error)
-            return outcome.with_launches(
-                outcome.empty(case, self._device, Status.FAILED, error.message), compiled
-            )
-        except TrialFailed as error:
-            return outcome.empty(case, self._device, Status.FAILED, f"no trial could be started: {error}")
-        result = outcome.with_gate(outcome.from_facts(case, self._device, started), gate)
-        result = ended(outcome.with_launches(result, compiled, gate.launches), end)
-        passed = result.status is Status.OK and not self.settings.gpu
-        return uncompiled(result, compiled, self.settings) if passed else result
-
-    def _further_pair(self, waiting: list[Matched], pair: int, effort: Effort) -> None:
-        timed = [m for m in waiting if not m.case.plain and self._times(m) and m.pairs_done() <= pair]
-        if not timed:
-            return
-        self.progress.note(f"pair {pair + 1} of {effort.pairs}: {len(timed)} cases in fresh processes")
-        self.base.restart()
-        self.head.restart()
-        for matched in timed:
-            self.progress.case(matched.case.id, f"timing, pair {pair + 1}")
-            self._lockstep(matched, pair, effort)
-
-    def _lockstep(self, matched: Matched, pair: int, effort: Effort) -> None:
-        """One pair's blocks of one case, both sides, saved."""
-        assert matched.base is not None and matched.head is not None
+    def _compile_and_check(self, matched: Matched) -> bool:
+        """Whether the machine code is provably the same."""
         case = matched.case
-        try:
-            players = self._served(Side.BASE, case), self._served(Side.HEAD, case)
-            of_base, of_head, info = measure_lockstep(players[0], players[1], pair, effort)
-            self.base.trial().finish()
-            self.head.trial().finish()
-        except PlayerError as error:
-            self._blame(matched, error)
-        else:
-            environment = self.settings.environment
-            matched.base = outcome.with_blocks(matched.base, of_base, info, environment)
-            matched.head = outcome.with_blocks(matched.head, of_head, info, environment)
-        self._save(matched)
+        self.progress.case(case.id, "compiling")
+        with self.settings.timings.phase("wait for the compiler"):
+            same = self.pairing.base.compiled(case).same_code(self.pairing.head.compiled(case))
+        self.progress.case(case.id, "identical, checking" if same else "checking")
+        self.pairing.check(matched, same=same)
+        return same
 
-    def _served(self, name: Side, case: CollectedCase) -> RemotePlayer:
-        """A case that its trial has begun to serve. Raises: PlayerError, of this side."""
-        side = self.base if name is Side.BASE else self.head
-        try:
-            trial = side.trial()
-            started = trial.start(case.id)
-        except TrialFailed as error:
-            raise PlayerError(f"no trial could be started: {error}", lost=True, side=name) from error
-        if isinstance(started, Ended):
-            text = started.message or "the test ended without measuring"
-            raise PlayerError(f"{text}\n(it was measured before: its outcome changes)", side=name)
-        return RemotePlayer(trial)
+    def _pair(self, matched: Matched) -> None:
+        """The next pair of one case: the processes are fresh for it."""
+        pair, effort = matched.pairs_done(), self._budget.effort
+        if matched.case.plain:
+            self.progress.case(matched.case.id, f"wall clock, pair {pair + 1}")
+            self.pairing.plain(matched, pair, effort)
+            return
+        self.progress.case(matched.case.id, f"timing, pair {pair + 1}")
+        if pair + 1 < LEAST_PAIRS and self.settings.gpu:
+            self.pairing.prepare()
+        self.pairing.lockstep(matched, pair, effort)
 
-    def _blame(self, matched: Matched, error: PlayerError) -> None:
-        """The side whose step failed has failed. Both go on in fresh processes, whose state is known."""
-        assert matched.base is not None and matched.head is not None
-        self.base.abandon()
-        self.head.abandon()
-        if error.side is Side.BASE:
-            matched.base = replace(matched.base, status=Status.FAILED, message=str(error), blocks=())
-        else:
-            matched.head = replace(matched.head, status=Status.FAILED, message=str(error), blocks=())
+    def _time_canaries(self, timed: list[Matched], pair: int) -> None:
+        """The pinned kernels, beside whatever is timed: they tell the machine from the code."""
+        if not any(not m.case.plain for m in timed) or pair >= CANARY_PAIRS:
+            return
+        for canary in self._canaries:
+            if canary.head is None:
+                self._compile_and_check(canary)
+            if self._times(canary) and canary.pairs_done() <= pair:
+                self._pair(canary)
 
-    def _plain_pair(self, matched: Matched, pair: int, effort: Effort) -> None:
-        """Whole tests in turn: they time themselves. Each repetition is a block."""
-        self.progress.case(matched.case.id, f"wall clock, pair {pair + 1}")
-        for block in range(effort.blocks):
-            order = (Side.BASE, Side.HEAD) if block % 2 == 0 else (Side.HEAD, Side.BASE)
-            for name in order:
-                result = self._plain(name, matched.case, pair, block)
-                known = matched.base if name is Side.BASE else matched.head
-                blocks = known.blocks if known is not None and result.status is Status.OK else ()
-                result = replace(result, blocks=blocks + result.blocks)
-                if name is Side.BASE:
-                    matched.base = result
-                else:
-                    matched.head = result
-            assert matched.base is not None and matched.head is not None
-            # A later repetition that passes does not make a failure undone.
-            if not matched.base.status is matched.head.status is Status.OK:
-                break
-        self._save(matched)
-        self.progress.done(matched.case.id, matched.head.status if matched.head else "failed")
+    def _due(self, waiting: list[Matched]) -> list[Matched]:
+        """The cases of the next pair, those nearest to a verdict first, as far as the budget goes."""
+        timed = [m for m in waiting if self._times(m)]
+        needs = [(self._need(m, len(timed)), m) for m in timed]
+        open_ = sorted((n for n in needs if n[0]), key=lambda n: n[0])
+        if self.settings.pairs is not None:
+            return [m for _, m in open_]
+        left_s = self._budget.seconds - (time.monotonic() - self.started_s)
+        affordable = int(left_s / self._case_s) if self._case_s else len(open_)
+        must = [m for _, m in open_ if m.pairs_done() < LEAST_PAIRS]
+        others = [m for _, m in open_ if m.pairs_done() >= LEAST_PAIRS]
+        return must + others[: max(0, affordable - len(must))]
 
-    def _plain(self, name: Side, case: CollectedCase, pair: int, block: int) -> Result:
-        side = self.base if name is Side.BASE else self.head
-        try:
-            ended = side.trial().start(case.id)
-        except PlayerError as error:
-            settle(side, error)
-            return outcome.empty(case, "cpu", Status.FAILED, error.message)
-        except TrialFailed as error:
-            return outcome.empty(case, "cpu", Status.FAILED, str(error))
-        assert isinstance(ended, Ended), "a plain benchmark is not served"
-        result = outcome.of_plain(case, ended, pair, block)
-        return outcome.with_launches(result, side.compiled(case))
-
-    def _further_plain(self, waiting: list[Matched], effort: Effort) -> None:
-        plain = [m for m in waiting if m.case.plain and m.to_time]
-        for pair in range(1, effort.pairs if plain else 1):
-            self.base.restart()
-            self.head.restart()
-            for matched in plain:
-                if matched.pairs_done() <= pair:
-                    self._plain_pair(matched, pair, effort)
-
-    def _save(self, matched: Matched) -> None:
-        assert matched.base is not None and matched.head is not None
-        self.sink(Side.BASE, matched.base)
-        self.sink(Side.HEAD, matched.head)
+    def _further_pair(self, due: list[Matched]) -> None:
+        pair = min(m.pairs_done() for m in due)
+        noun = "case" if len(due) == 1 else "cases"
+        self.progress.note(f"pair {pair + 1}: {len(due)} {noun} in fresh processes")
+        start = time.monotonic()
+        self.pairing.restart()
+        for matched in due:
+            self._pair(matched)
+        self._time_canaries(due, pair)
+        self._case_s = (time.monotonic() - start) / len(due)

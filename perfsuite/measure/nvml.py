@@ -140,6 +140,11 @@ class Nvml:
             throttle=self._throttle(handle),
         )
 
+    def throttle(self, index: int) -> tuple[str, ...]:
+        """Names of the throttle reasons at this moment: one question, where `telemetry` asks five."""
+        handle = self._handle(index)
+        return () if handle is None else self._throttle(handle)
+
     def other_processes(self, index: int, own: Collection[int] = ()) -> list[GpuProcess]:
         """Processes on the GPU, but for those in `own`.
 

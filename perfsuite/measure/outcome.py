@@ -36,7 +36,8 @@ def from_facts(case: CollectedCase, device: str, facts: Mapping[str, Any]) -> Re
 def with_launches(result: Result, compiled: Compiled, seen: Launches | None = None) -> Result:
     """Machine code as compiled ahead, on both sides alike; what was seen on the device where that failed."""
     if compiled.launches is not None:
-        return replace(result, launches=compiled.launches)
+        extra = {**result.extra, **_known(compile_s=compiled.compile_s)}
+        return replace(result, launches=compiled.launches, extra=extra)
     extra = {**result.extra, "compile_message": compiled.message}
     return replace(result, launches=seen or Launches(opaque=(compiled.message,)), extra=extra)
 
@@ -48,6 +49,7 @@ def with_gate(result: Result, gate: Gate) -> Result:
         message=gate.message,
         error_rms=gate.error_rms,
         error_max=gate.error_max,
+        error_parts=gate.error_parts,
         output_hash=gate.output_hash,
     )
 
@@ -57,12 +59,25 @@ def with_blocks(
 ) -> Result:
     """Add the blocks of a pair to those of the pairs before."""
     known = tuple(b for b in result.blocks if b.pair not in {block.pair for block in blocks})
-    result = replace(result, blocks=known + blocks, timer=info.timer)
+    result = replace(result, blocks=known + blocks, timer=info.timer, extra=_with_facts(result.extra, info))
     if info.timer not in (Timer.GRAPH, Timer.EVENTS):
         return result
     bound = roofline_ns(environment.gpu, result.bytes, result.operations, str(result.extra.get("precision")))
     fraction = bound / summarize(result.samples_ns).median_ns if bound else None
     return replace(result, roofline_fraction=fraction)
+
+
+def _with_facts(extra: Mapping[str, Scalar], info: BlockInfo) -> dict[str, Scalar]:
+    """What a pair says of a call beside its time. Of the host's times the shortest is the least disturbed."""
+    before = extra.get("host_ns")
+    host_ns = info.host_ns
+    if host_ns is not None and isinstance(before, int | float):
+        host_ns = min(host_ns, before)
+    return {**extra, **_known(host_ns=host_ns, peak_bytes=info.peak_bytes)}
+
+
+def _known(**facts: Scalar) -> dict[str, Scalar]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def of_plain(case: CollectedCase, ended: Ended, pair: int, block: int) -> Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from perfsuite.model import Launches, Round, Side, Timer
@@ -19,16 +20,29 @@ class Gate:
     output_hash: str | None = None
     launches: Launches | None = None
     """What was seen on the device, where it could not be compiled ahead."""
+    error_parts: tuple[float, ...] = ()
+    """RMS error of equal parts of the outputs; empty where the gate is red."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCode:
+    """A case, compiled but not run."""
+
+    launches: Launches
+    compile_s: float | None = None
+    """What Triton took to compile it; None where any of it came from a cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """One allocation. `sets` and `iterations` fix the graph's form: head is given base's."""
+    """One allocation. `sets`, `iterations` and `warm` fix the graph's form: head is given base's."""
 
     pair: int
     block: int
     sets: int | None = None
     iterations: int | None = None
+    warm: int | None = None
+    """Calls of the untimed replay before each timed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,18 @@ class BlockInfo:
     round_ns: float
     """How long a round takes about, to choose the number of rounds."""
     notes: tuple[str, ...] = ()
+    warm: int | None = None
+    """Calls of the untimed replay before each round."""
+    host_ns: float | None = None
+    """Host time of one call, as the process's first block found it."""
+    peak_bytes: int | None = None
+    """Memory that one call allocates at most."""
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """What preparing the block took, in ns by step: `inputs`, `calibrate`, `place`, `capture`, `facts`."""
+
+    def plan(self, pair: int, block: int) -> BlockPlan:
+        """A block of the same form: of the other side, or a later one."""
+        return BlockPlan(pair, block, self.sets, self.iterations, self.warm)
 
 
 class PlayerError(Exception):
@@ -58,7 +84,7 @@ class PlayerError(Exception):
 class Player(Protocol):
     """One side of a case. Every method raises `PlayerError`."""
 
-    def compile(self) -> Launches:
+    def compile(self) -> CompiledCode:
         """The launches at the real shape, compiled ahead of time; nothing runs on a GPU."""
         ...
 
@@ -72,4 +98,12 @@ class Player(Protocol):
 
     def release(self) -> None:
         """Free the block's buffers."""
+        ...
+
+
+class LocalPlayer(Player, Protocol):
+    """A player in the process where its case runs."""
+
+    def close(self) -> None:
+        """Free everything of the case: the other side may need the memory."""
         ...

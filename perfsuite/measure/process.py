@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 
 from perfsuite.codec import Malformed, decode, encode
 from perfsuite.measure.link import Link, LinkClosed, LinkTimeout, Message
-from perfsuite.measure.player import BlockInfo, BlockPlan, Gate, PlayerError
-from perfsuite.model import Launches, Params, Round, Side
+from perfsuite.measure.player import BlockInfo, BlockPlan, CompiledCode, Gate, PlayerError
+from perfsuite.model import Params, Round, Side
 
 T = TypeVar("T")
 START_TIMEOUT_S = 300.0
 """Importing torch and collecting a suite, on a slow disk."""
+QUIT_TIMEOUT_S = 10.0
 LOG_TAIL_LINES = 12
 PASSED_ON = (
     "PATH",
@@ -84,6 +85,8 @@ class Collected:
     cases: tuple[CollectedCase, ...]
     errors: Mapping[str, str] = field(default_factory=dict)
     """File (as in `CollectedCase.file`) → the error."""
+    canaries: tuple[CollectedCase, ...] = ()
+    """The harness's own pinned kernels; none where a suite has only plain benchmarks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,11 @@ class Trial:
         self._used_s = 0.0
         self.alive = True
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there, whatever it does."""
+        return self.alive and self._process.poll() is None
+
     def collected(self) -> Collected:
         """What the suite holds. Raises: TrialFailed."""
         try:
@@ -157,8 +165,11 @@ class Trial:
             raise TrialFailed(
                 f"code from outside the tree {self.plan.root}: {', '.join(message['strangers'])}"
             )
-        cases = tuple(decoded(CollectedCase, case) for case in message["cases"])
-        return Collected(cases, {error["file"]: error["message"] for error in message["errors"]})
+        cases, canaries = (
+            tuple(decoded(CollectedCase, case) for case in message[name]) for name in ("cases", "canaries")
+        )
+        errors = {error["file"]: error["message"] for error in message["errors"]}
+        return Collected(cases, errors, canaries)
 
     def start(self, case: str, then: str | None = None) -> Message | Ended:
         """Begin a case: the facts of its `gpu_benchmark`, or how it ended if it never called that."""
@@ -195,12 +206,17 @@ class Trial:
         self._process.wait()
         self._link.close()
 
-    def quit(self) -> None:
-        """End it in order: pytest tears down its fixtures."""
+    def dismiss(self) -> None:
+        """Ask it to end in order, as pytest tears down its fixtures; `quit` waits for that."""
+        self.alive = False
         with contextlib.suppress(LinkClosed):
             self._link.send(do="quit")
+
+    def quit(self) -> None:
+        """End it in order, by force if that takes long."""
+        self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=QUIT_TIMEOUT_S)
         self.close()
 
     def _left_s(self) -> float:
@@ -256,8 +272,8 @@ class RemotePlayer:
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
 
-    def compile(self) -> Launches:
-        return self._ask(Launches, "compile")
+    def compile(self) -> CompiledCode:
+        return self._ask(CompiledCode, "compile")
 
     def gate(self) -> Gate:
         return self._ask(Gate, "gate")

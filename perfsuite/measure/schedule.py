@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfsuite.measure.player import BlockInfo, BlockPlan, Player
-from perfsuite.model import Block, Round
+from perfsuite.measure.timings import Timings
+from perfsuite.model import Block, Round, Side
 
 ROUND_BUDGET_NS = 150e6
 """A block's rounds take at most about this long on each side; slow cases get fewer rounds."""
@@ -40,10 +41,7 @@ def measure_alone(player: Player, pair: int, effort: Effort) -> tuple[tuple[Bloc
     blocks = []
     info = None
     for number in range(effort.blocks):
-        shape = (
-            BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
-        )
-        info = player.block(shape)
+        info = player.block(BlockPlan(pair, number) if info is None else info.plan(pair, number))
         wanted, rounds, order = rounds_for(info, effort), list[Round](), 0
         while _clean(rounds) < wanted and len(rounds) < wanted + THROTTLE_RETRIES:
             rounds.append(player.round(len(rounds), order))
@@ -54,30 +52,51 @@ def measure_alone(player: Player, pair: int, effort: Effort) -> tuple[tuple[Bloc
     return tuple(blocks), info
 
 
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """One pair's blocks of one case, and what each side said when it allocated the first."""
+
+    base: tuple[Block, ...]
+    head: tuple[Block, ...]
+    base_info: BlockInfo
+    head_info: BlockInfo
+
+
 def measure_lockstep(
-    base: Player, head: Player, pair: int, effort: Effort
-) -> tuple[tuple[Block, ...], tuple[Block, ...], BlockInfo]:
+    base: Player,
+    head: Player,
+    pair: int,
+    effort: Effort,
+    form: BlockInfo | None = None,
+    timings: Timings | None = None,
+) -> Paired:
     """All blocks of one case of one pair of processes, rounds alternating A B, B A, ….
 
-    Both sides walk over graphs of the same form: base calibrates, head follows.
+    Both sides walk over graphs of the same form: base calibrates, head follows, and later pairs follow the
+    first (`form`).
     """
-    blocks: tuple[list[Block], list[Block]] = ([], [])
-    info = None
+    timings = timings or Timings()
+    sides = {Side.BASE: base, Side.HEAD: head}
+    first: dict[Side, BlockInfo] = {}
+    blocks: dict[Side, list[Block]] = {Side.BASE: [], Side.HEAD: []}
     for number in range(effort.blocks):
-        shape = (
-            BlockPlan(pair, number) if info is None else BlockPlan(pair, number, info.sets, info.iterations)
-        )
         # The side that allocates first alternates too, so that neither always gets the older memory.
-        first, second = (base, head) if number % 2 == 0 or info is None else (head, base)
-        info = first.block(shape)
-        info = second.block(BlockPlan(pair, number, info.sets, info.iterations))
-        rounds = _alternate(base, head, rounds_for(info, effort))
-        base.release()
-        head.release()
-        for side, measured in zip(blocks, rounds, strict=True):
-            side.append(Block(pair, number, info.sets, info.iterations, tuple(measured)))
-    assert info is not None, "an effort has at least one block"
-    return tuple(blocks[0]), tuple(blocks[1]), info
+        for name in (
+            (Side.BASE, Side.HEAD) if (pair + number) % 2 == 0 or form is None else (Side.HEAD, Side.BASE)
+        ):
+            with timings.phase("allocate"):
+                form = sides[name].block(BlockPlan(pair, number) if form is None else form.plan(pair, number))
+            timings.split("allocate", form.spent)
+            first.setdefault(name, form)
+        assert form is not None, "both sides have allocated"
+        with timings.phase("rounds"):
+            rounds = _alternate(base, head, rounds_for(form, effort))
+        with timings.phase("release"):
+            base.release()
+            head.release()
+        for name, measured in zip((Side.BASE, Side.HEAD), rounds, strict=True):
+            blocks[name].append(Block(pair, number, form.sets, form.iterations, tuple(measured)))
+    return Paired(tuple(blocks[Side.BASE]), tuple(blocks[Side.HEAD]), first[Side.BASE], first[Side.HEAD])
 
 
 def _alternate(base: Player, head: Player, wanted: int) -> tuple[list[Round], list[Round]]:

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from perfsuite.measure.schedule import Effort
+from perfsuite.measure.timings import Timings
 from perfsuite.model import Environment, Result, Status
 
 CASE_TIMEOUT_S = 120.0
 RUN_EFFORT = {"quick": Effort(1, 1, 8), "pr": Effort(1, 3, 16), "full": Effort(1, 5, 24)}
-COMPARE_EFFORT = {"quick": Effort(2, 3, 12), "pr": Effort(2, 4, 16), "full": Effort(4, 4, 24)}
-"""Two pairs of fresh processes at least: what a process's memory does to a case is a noise of its own."""
+LEAST_PAIRS = 2
+"""Of fresh processes, where the noise of a case is not known: what a process's memory does to it is a noise of
+its own. These are measured whatever the budget says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a comparison may go on.
+
+    Args:
+        effort: of one pair; its `pairs` are the most.
+        seconds: for the whole suite, starting and compiling included; no pair beyond `LEAST_PAIRS` begins that
+            would not end in time.
+    """
+
+    effort: Effort
+    seconds: float
+
+
+BUDGETS = {
+    "quick": Budget(Effort(3, 3, 8), 60.0),
+    "pr": Budget(Effort(8, 4, 12), 120.0),
+    "full": Budget(Effort(16, 6, 16), 900.0),
+}
+Needs = Callable[[Result, Result, int], int]
+"""(base, head, cases judged together) → about how many more pairs a case needs, 0 when it is decided."""
+
+
+def one_more(base: Result, head: Result, family: int) -> int:
+    """Never decided: measures until the most pairs or the budget end it."""
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +68,10 @@ class Settings:
         target: architecture to compile for where there is no GPU.
         cores: processors to spread compilation over.
         done: version by case of what an interrupted run has already (`--resume`).
+        pairs: of a comparison, exactly so many for every case, whatever the budget; default: as needed.
+        veto: whether equal machine code is not timed.
+        needs: the rule that says when a case is decided.
+        timings: told where the time goes.
     """
 
     environment: Environment
@@ -49,6 +83,10 @@ class Settings:
     case_timeout_s: float = CASE_TIMEOUT_S
     cores: int = 1
     done: Mapping[str, str] = field(default_factory=dict)
+    pairs: int | None = None
+    veto: bool = True
+    needs: Needs = one_more
+    timings: Timings = field(default_factory=Timings)
 
     @property
     def gpu(self) -> bool:

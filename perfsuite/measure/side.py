@@ -42,8 +42,13 @@ class TreeSide:
             side=plan.side,
         )
         ahead = replace(self._trial_plan, mode="compile", log=log.with_suffix(".compile.log"))
-        self._trial = Trial(self._trial_plan)
+        self._started = 0
+        self._trial = self._start()
         self._fresh = True
+        self._next: Trial | None = None
+        """Started ahead; it collects and waits."""
+        self._leaving: Trial | None = None
+        """Asked to end; its memory on the GPU may still be there."""
         self.collected = Collected(())
         self._pool = CompilePool(ahead, worker_count(settings.cores, plan.sides))
 
@@ -52,7 +57,9 @@ class TreeSide:
 
     def __exit__(self, *_: object) -> None:
         self._pool.close()
-        self._trial.close()
+        for trial in (self._leaving, self._next, self._trial):
+            if trial is not None:
+                trial.close()
 
     def collect(self) -> Collected:
         """What the suite holds. Raises: TrialFailed."""
@@ -71,9 +78,11 @@ class TreeSide:
 
     def trial(self) -> Trial:
         """A living trial that has collected. Raises: TrialFailed."""
+        if self._leaving is not None:
+            self._leaving.quit()
+            self._leaving = None
         if not self._trial.alive:
-            self._trial = Trial(self._trial_plan)
-            self._fresh = True
+            self._replace()
         if self._fresh:
             self._trial.collected()
             self._fresh = False
@@ -83,11 +92,41 @@ class TreeSide:
         """End the process whatever it does; the next use gets a fresh one."""
         self._trial.close()
 
+    def prepare(self) -> None:
+        """Start the process that `restart` will put in place: it imports and collects, and then waits.
+
+        It uses memory of the host only: nothing touches the GPU before a process's first case. To be called
+        by the thread that lives longest, since a process ends with the thread that started it.
+        """
+        if self._next is None:
+            self._next = self._start()
+
     def restart(self) -> None:
-        """A fresh process, started now; its collection is waited for at the next use."""
-        self._trial.quit()
-        self._trial = Trial(self._trial_plan)
+        """A fresh process, prepared or started now; its collection is waited for at the next use.
+
+        The old one ends meanwhile, which is waited for then too: two sides' processes end side by side.
+        """
+        if self._leaving is not None:
+            self._leaving.quit()
+        self._leaving = self._trial
+        self._leaving.dismiss()
+        self._replace()
+
+    def _replace(self) -> None:
+        prepared, self._next = self._next, None
+        if prepared is not None and not prepared.running:
+            prepared.close()
+            prepared = None
+        self._trial = prepared or self._start()
         self._fresh = True
+
+    def _start(self) -> Trial:
+        """Each process has a log of its own: a prepared one writes while another is measured."""
+        self._started += 1
+        log = self._trial_plan.log
+        if self._started > 1:
+            log = log.with_suffix(f".{self._started}.log")
+        return Trial(replace(self._trial_plan, log=log))
 
 
 def mode_of(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from perfsuite.model.judged import (
     Noise,
     Side,
     Verdict,
+    noise_key,
 )
 from perfsuite.model.measured import (
     CANARY_FAMILY,
@@ -55,4 +56,5 @@ __all__ = [
     "Telemetry",
     "Timer",
     "Verdict",
+    "noise_key",
 ]

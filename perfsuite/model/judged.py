@@ -60,6 +60,11 @@ class Noise:
         )
 
 
+def noise_key(case: str, version: str) -> str:
+    """Noise is known of one version of a benchmark: what an earlier one showed says nothing of the next."""
+    return f"{case}@{version}"
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Base and head measured together. Verdicts are recomputed from their stored samples."""
@@ -73,7 +78,7 @@ class Comparison:
     case_thresholds: Mapping[str, float] = field(default_factory=dict)
     """Glob of case → threshold, the first match wins."""
     noise: Mapping[str, Noise] = field(default_factory=dict)
-    """Case → what was known of its noise when the comparison began: kept, so that a verdict stays."""
+    """`noise_key` → what was known of a case's noise when the comparison began: kept, so that verdicts stay."""
     kind: str = "compare"
     """`compare`, or `noise`: the same commit on both sides, everything timed."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-from perfsuite.measure.player import BlockInfo, BlockPlan, Gate, PlayerError
-from perfsuite.model import Launches, Round
+from perfsuite.measure.player import BlockInfo, BlockPlan, CompiledCode, Gate, PlayerError
+from perfsuite.model import Round
 from perfsuite.plugin.spec import Spec
 
 
@@ -17,10 +19,8 @@ class AheadPlayer:
     spec: Spec
     target: str
 
-    def compile(self) -> Launches:
-        from perfsuite.static.offline import compile_launches
-
-        return compile_launches(self.spec.function, self.spec.make(0, "meta"), self.target)
+    def compile(self) -> CompiledCode:
+        return compile_case(self.spec, self.target)
 
     def gate(self) -> Gate:
         self._refuse()
@@ -34,5 +34,57 @@ class AheadPlayer:
     def release(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def _refuse(self) -> NoReturn:
         raise PlayerError("this trial only compiles")
+
+
+@dataclass(slots=True)
+class CompileClock:
+    """Adds up what Triton says of its compilations."""
+
+    kernels: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+    _others: Any = field(default=None, repr=False)
+
+    def __call__(self, *, times: Any, cache_hit: bool, **more: Any) -> None:
+        if cache_hit:
+            self.cached += 1
+        else:
+            self.kernels += 1
+            self.seconds += times.total / 1e6
+        if self._others is not None:
+            self._others(times=times, cache_hit=cache_hit, **more)
+
+    def of(self, kernels: int) -> float | None:
+        """Seconds for a case with so many distinct kernels, None unless every one was compiled just now.
+
+        A part would say nothing: which case compiles a kernel that several share is chance.
+        """
+        return self.seconds if not self.cached and 0 < kernels <= self.kernels else None
+
+
+def compile_case(spec: Spec, target: str | None) -> CompiledCode:
+    """One call's launches for `target`, or for the GPU at hand (None), compiled but not run."""
+    from perfsuite.static.offline import compile_launches
+
+    with listening() as clock:
+        launches = compile_launches(spec.function, spec.make(0, "meta"), target)
+    return CompiledCode(launches, clock.of(len({kernel.hash for kernel in launches.kernels})))
+
+
+@contextmanager
+def listening() -> Iterator[CompileClock]:
+    """Inside, Triton's compilations are timed."""
+    from triton import knobs
+
+    before = knobs.compilation.listener
+    clock = CompileClock(_others=before)
+    knobs.compilation.listener = clock
+    try:
+        yield clock
+    finally:
+        knobs.compilation.listener = before

@@ -10,7 +10,7 @@ import pytest
 from perfsuite.config import process_environ
 from perfsuite.measure.environment import gpu_index
 from perfsuite.measure.nvml import Nvml
-from perfsuite.measure.player import Player
+from perfsuite.measure.player import LocalPlayer
 from perfsuite.measure.schedule import Effort, measure_alone
 from perfsuite.plugin.recorded import RecordedClock, replay_samples
 from perfsuite.plugin.serve import CaseStopped, serve
@@ -57,12 +57,13 @@ class GpuBenchmark:
         options = self._config.option
         effort = Effort(1, max(1, options.perfsuite_blocks), max(1, options.perfsuite_rounds))
         blocks, info = measure_alone(player, 0, effort)
+        player.close()
         self._benchmark.extra_info.update(timer=str(info.timer), sets=info.sets, iterations=info.iterations)
         self._benchmark.extra_info.update(bytes=spec.bytes, operations=spec.operations)
         replay_samples(self._benchmark, self._clock, [s for block in blocks for s in block.samples_ns])
 
 
-def player_for(mode: str, spec: Spec, target: str) -> Player:
+def player_for(mode: str, spec: Spec, target: str) -> LocalPlayer:
     """The side that measures in this mode."""
     if mode == "gpu":
         from perfsuite.plugin.gpu import GpuPlayer

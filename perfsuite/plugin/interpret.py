@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from perfsuite.measure.player import BlockInfo, BlockPlan, Gate, PlayerError
-from perfsuite.model import Launches, Round, Timer
+from perfsuite.measure.player import BlockInfo, BlockPlan, CompiledCode, Gate, PlayerError
+from perfsuite.model import Round, Timer
 from perfsuite.plugin.gate import check
 from perfsuite.plugin.spec import Spec
 
@@ -22,7 +22,7 @@ class InterpreterPlayer:
     _arguments: Any = field(default=None, init=False)
     _iterations: int = field(default=1, init=False)
 
-    def compile(self) -> Launches:
+    def compile(self) -> CompiledCode:
         raise PlayerError("this trial interprets, it does not compile")
 
     def gate(self) -> Gate:
@@ -40,6 +40,9 @@ class InterpreterPlayer:
 
     def release(self) -> None:
         self._arguments = None
+
+    def close(self) -> None:
+        self.release()
 
     def _time(self) -> float:
         start = time.perf_counter_ns()

@@ -9,7 +9,7 @@ from typing import Any
 from perfsuite.codec import decode, encode
 from perfsuite.errors import PerfsuiteError
 from perfsuite.measure.link import Link, Message
-from perfsuite.measure.player import BlockPlan, Player, PlayerError
+from perfsuite.measure.player import BlockPlan, LocalPlayer, PlayerError
 from perfsuite.plugin.spec import Spec
 
 LOST_EXIT = 86
@@ -20,7 +20,7 @@ class CaseStopped(Exception):
     """The conductor has heard why; the test ends here."""
 
 
-def serve(link: Link, player: Player, spec: Spec) -> None:
+def serve(link: Link, player: LocalPlayer, spec: Spec) -> None:
     """Answer commands until the conductor says `finish`.
 
     Raises:
@@ -39,8 +39,10 @@ def serve(link: Link, player: Player, spec: Spec) -> None:
             value = actions[message["do"]](message)
         except (Exception, SystemExit) as error:
             _report(link, error)
+            player.close()
             raise CaseStopped(str(error)) from error
         link.send(say="value", value=None if value is None else encode(value))
+    player.close()
 
 
 def _facts(spec: Spec) -> Message:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ import pytest
 
 from perfsuite.codec import encode
 from perfsuite.measure.link import Link, LinkClosed
+from perfsuite.plugin.canaries import canaries
 from perfsuite.plugin.cases import Case, case_of, file_stem
 
 PR_SET_PDEATHSIG = 1
@@ -34,11 +36,15 @@ class TrialPlugin:
         self.link, self.mode, self.target = link, mode, target
         self._root, self._suite = root, suite
         self._items: dict[str, tuple[pytest.Item, Case]] = {}
+        self._canaries: list[Case] = []
+        self._settled = False
+        self._of_tree = True
+        """Whether what is collected is the tree's."""
         self._errors: list[dict[str, str]] = []
         self._outcome: dict[str, Any] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
+        if report.failed and self._of_tree:
             path = self._root / report.nodeid.split("::")[0]
             text = str(report.longrepr).strip()
             self._errors.append({"file": file_stem(path, self._suite), "message": text})
@@ -54,7 +60,9 @@ class TrialPlugin:
                 self._errors.append({"file": case.file, "message": text})
             else:
                 self._items[case.id] = (item, case)
-        self._send_collected(session)
+        self._add_canaries(session)
+        self._send_collected()
+        gc.freeze()
         with contextlib.suppress(LinkClosed):
             while (message := self.link.receive())["do"] == "case":
                 self._run(message["case"], message.get("then"))
@@ -75,10 +83,21 @@ class TrialPlugin:
             self._outcome["outcome"] = report.outcome
             self._outcome["message"] = _first_lines(report)
 
-    def _send_collected(self, session: pytest.Session) -> None:
+    def _add_canaries(self, session: pytest.Session) -> None:
+        """Beside what is timed on a GPU. A suite of plain benchmarks may do without torch: so do we."""
+        if all(case.plain for _, case in self._items.values()):
+            return
+        self._of_tree = False
+        for item, case in canaries(session):
+            if case.id not in self._items:
+                self._items[case.id] = (item, case)
+                self._canaries.append(case)
+
+    def _send_collected(self) -> None:
         self.link.send(
             say="collected",
-            cases=[encode(case) for _, case in self._items.values()],
+            cases=[encode(case) for _, case in self._items.values() if case not in self._canaries],
+            canaries=[encode(case) for case in self._canaries],
             errors=self._errors,
             strangers=strangers(self._root),
         )
@@ -89,6 +108,11 @@ class TrialPlugin:
         self._outcome = {"outcome": "passed", "message": ""}
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         self.link.send(say="ended", **self._outcome)
+        if not self._settled:
+            # What has been imported by now stays: the collections between blocks need not walk over it.
+            gc.collect()
+            gc.freeze()
+            self._settled = True
 
 
 def strangers(root: Path) -> list[str]:
@@ -148,5 +172,6 @@ def _run_pytest(link: Link, mode: str, target: str, root: Path, suite: str) -> i
             sys.path.insert(0, str(path))
     plugin = TrialPlugin(link, mode, target, root, (root / suite).resolve())
     # The repository's own addopts (coverage, xdist, a selection of tests) would change what is measured.
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:timeout", "-o", "addopts=", f"--rootdir={root}"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:timeout"]
+    options += ["-p", "no:hypothesispytest", "-o", "addopts=", f"--rootdir={root}"]
     return int(pytest.main([*options, str(root / suite)], plugins=[plugin]))

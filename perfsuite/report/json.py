@@ -16,23 +16,25 @@ from perfsuite.model import (
     Commit,
     ComparisonReport,
     Environment,
+    Finding,
     Kernel,
     Result,
     Run,
 )
 from perfsuite.report import exit_code, run_exit_code
-from perfsuite.report.words import headline, time_summary
+from perfsuite.report.words import canaries_of, cases_of, headline, time_summary
 
 SCHEMA = 1
 
 
 def run_json(run: Run, results: Sequence[Result]) -> dict[str, Any]:
-    """One run with its results, in the order given."""
+    """One run with its results, in the order given; the canaries apart."""
     document = {
         "schema": SCHEMA,
         "run": _run(run),
         "exit_code": int(run_exit_code(tuple(results))),
-        "results": [_result(result) for result in results],
+        "results": [_result(result) for result in cases_of(results)],
+        "canaries": [_result(result) for result in canaries_of(results)],
     }
     return {key: _finite(value) for key, value in document.items()}
 
@@ -43,6 +45,7 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
     document = {
         "schema": SCHEMA,
         "id": comparison.id,
+        "kind": comparison.kind,
         "headline": headline(report),
         "base": _side(comparison.base),
         "head": _side(comparison.head),
@@ -50,12 +53,11 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
         "profile": comparison.head.profile,
         "threshold": comparison.threshold,
         "resolution": report.resolution,
+        "machine": report.machine,
         "exit_code": int(exit_code(report)),
         "comparisons": [_compared(compared) for compared in report.comparisons],
-        "findings": [
-            {"family": f.family, "verdict": f.verdict.value, "text": f.text, "cases": list(f.cases)}
-            for f in report.findings
-        ],
+        "canaries": [_compared(canary) for canary in report.canaries],
+        "findings": [_finding(finding) for finding in report.findings],
     }
     return {key: _finite(value) for key, value in document.items()}
 
@@ -109,6 +111,7 @@ def _result(result: Result) -> dict[str, Any]:
         "time_ns": _time(result),
         "error_rms": result.error_rms,
         "error_max": result.error_max,
+        "error_parts": result.error_parts,
         "tolerance": result.tolerance,
         "bytes": result.bytes,
         "operations": result.operations,
@@ -143,6 +146,11 @@ def _compared(compared: CaseComparison) -> dict[str, Any]:
         **{field.name: getattr(compared, field.name) for field in fields(compared)},
         "verdict": compared.verdict.value,
     }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    facts = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    return {**facts, "verdict": finding.verdict.value}
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from perfsuite.model import (
     CaseComparison,
-    Comparison,
     ComparisonReport,
     Finding,
     Result,
@@ -17,8 +16,13 @@ from perfsuite.model import (
 )
 from perfsuite.report.escape import code, fenced, text
 from perfsuite.report.words import (
+    canary_changes,
+    canary_times,
+    cases_of,
     change_cell,
     error_cell,
+    explained,
+    finding_parts,
     headline,
     machine_note,
     reproduce,
@@ -39,6 +43,8 @@ _MAX_WHY = 6
 _OPEN_ROWS = 20
 """More red cases than that are folded too: nobody reads them in a pull request."""
 _RED = (Verdict.INCORRECT, Verdict.FAILED, Verdict.REGRESSED)
+_NAMED = (Verdict.INCORRECT, Verdict.FAILED, Verdict.LESS_ACCURATE)
+"""Verdicts that the change in a row does not tell."""
 _FOLDED = (
     Verdict.IMPROVED,
     Verdict.INCONCLUSIVE,
@@ -76,21 +82,23 @@ class _Section:
 def comparison_markdown(report: ComparisonReport, *, limit: int = MAX_CHARACTERS) -> str:
     """The body of the pull request's comment, never longer than the limit.
 
-    First line: the answer in words. Then the findings, the red cases, the others folded, the environment and
-    how to measure it again. What does not fit is cut from the end of the least urgent table, and counted.
+    First line: the answer in words. Then a machine that moved, the findings, the red cases and those that are
+    faster but less accurate, the others folded, the environment and how to measure it again. What does not
+    fit is cut from the end of the least urgent table, and counted.
     """
-    head = [f"### {headline(report)}", *_findings(report.findings)]
-    tail = [_sides(report.comparison), _again(reproduce(report.comparison), report.comparison.id)]
+    head = [f"### {headline(report)}", *_machine(report.machine), *_findings(report.findings)]
+    tail = [_sides(report), _again(reproduce(report.comparison), report.comparison.id)]
     return _fit(head, _sections(report.comparisons), tail, limit)
 
 
 def run_markdown(run: Run, results: Sequence[Result], *, limit: int = MAX_CHARACTERS) -> str:
     """One run: what every case did, worst first."""
+    canaries, results = canary_times(results), cases_of(results)
     note = machine_note(run, results)
     head = [f"### {run_answer(results)}", *([f"**{text(note)}**"] if note else [])]
     tail = [
         f"{code(run.commit.label)} {code(run.commit.subject)}  \n"
-        f"{text(run.environment.label)} · profile {text(run.profile)}"
+        f"{text(run.environment.label)} · profile {text(run.profile)}" + _line(canaries)
     ]
     bad = [result for result in results if result.status is not Status.OK]
     good = [result for result in results if result.status is Status.OK]
@@ -129,8 +137,14 @@ def _size(value: str) -> int:
     return len(value.encode())
 
 
+def _machine(sentence: str) -> list[str]:
+    """As an alert, which GitHub draws as a box."""
+    return [f"> [!WARNING]\n> **{text(sentence)}**"] if sentence else []
+
+
 def _findings(findings: Sequence[Finding]) -> list[str]:
-    lines = [f"- **{text(f.family)}**: {f.text}" for f in findings[:_MAX_FINDINGS]]
+    shown = map(finding_parts, findings[:_MAX_FINDINGS])
+    lines = [f"- **{text(subject)}**: {text(rest)}" for subject, rest in shown]
     left = len(findings) - _MAX_FINDINGS
     if left > 0:
         lines.append(f"- … {left} more findings")
@@ -144,6 +158,10 @@ def _sections(comparisons: Sequence[CaseComparison]) -> list[_Section]:
         noun = "red case" if len(red) == 1 else "red cases"
         rows = tuple(map(_row, red))
         sections.append(_Section(f"{len(red)} {noun}", _HEADER, rows, folded=len(red) > _OPEN_ROWS))
+    worse = tuple(_row(compared) for compared in comparisons if compared.verdict is Verdict.LESS_ACCURATE)
+    if worse:
+        title = f"{len(worse)} {WORDS[Verdict.LESS_ACCURATE]}"
+        sections.append(_Section(title, _HEADER, worse, folded=len(worse) > _OPEN_ROWS))
     for verdict in _FOLDED:
         rows = tuple(_row(compared) for compared in comparisons if compared.verdict is verdict)
         if rows:
@@ -156,14 +174,14 @@ def _sections(comparisons: Sequence[CaseComparison]) -> list[_Section]:
 
 
 def _identical(compared: CaseComparison) -> str:
-    return f"- {code(compared.case)} {_why(compared.why)}".rstrip()
+    return f"- {code(compared.case)} {_why(explained(compared))}".rstrip()
 
 
 def _row(compared: CaseComparison) -> str:
     case = code(compared.case)
-    if compared.verdict in (Verdict.INCORRECT, Verdict.FAILED):
+    if compared.verdict in _NAMED:
         case = f"{case} **{compared.verdict.value}**"
-    return _cells(case, times_cell(compared), change_cell(compared), _why(compared.why))
+    return _cells(case, times_cell(compared), change_cell(compared), _why(explained(compared)))
 
 
 def _why(lines: Sequence[str]) -> str:
@@ -184,14 +202,21 @@ def _cells(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _sides(comparison: Comparison) -> str:
+def _sides(report: ComparisonReport) -> str:
+    comparison = report.comparison
     base, head = comparison.base, comparison.head
     return (
         f"base {code(base.commit.label)} {code(base.commit.subject)}  \n"
         f"head {code(head.commit.label)} {code(head.commit.subject)}  \n"
         f"{text(head.environment.label)} · profile {text(head.profile)} · "
         f"threshold {format_share(comparison.threshold, signed=False)}"
+        + _line(canary_changes(report.canaries))
     )
+
+
+def _line(value: str) -> str:
+    """One more line of the same paragraph."""
+    return f"  \n{text(value)}" if value else ""
 
 
 def _again(command: str, comparison_id: str) -> str:

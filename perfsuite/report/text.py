@@ -13,9 +13,15 @@ from rich.text import Text
 
 from perfsuite.model import CaseComparison, ComparisonReport, Finding, Result, Run, Status, Verdict
 from perfsuite.report.words import (
+    CONFIRMED,
+    canary_changes,
+    canary_times,
+    cases_of,
     change_cell,
     commit_line,
     error_cell,
+    explained,
+    finding_parts,
     headline,
     machine_note,
     plain,
@@ -24,6 +30,7 @@ from perfsuite.report.words import (
     resources_cell,
     roofline_cell,
     run_answer,
+    sees_cell,
     time_cell,
     timer_label,
     times_cell,
@@ -36,6 +43,7 @@ _VERDICT_STYLES = {
     Verdict.INCORRECT: "bold red",
     Verdict.FAILED: "bold red",
     Verdict.REGRESSED: "red",
+    Verdict.LESS_ACCURATE: "bold magenta",
     Verdict.IMPROVED: "green",
     Verdict.INCONCLUSIVE: "yellow",
 }
@@ -44,12 +52,14 @@ _STATUS_STYLES = {Status.INCORRECT: "bold red", Status.FAILED: "bold red", Statu
 
 def run_text(run: Run, results: Sequence[Result], *, width: int, color: bool = False) -> str:
     """One run: what every case did, then why some are not ok."""
+    canaries, results = canary_times(results), cases_of(results)
     note = machine_note(run, results)
     parts: list[RenderableType] = [
         Text(run_answer(results), "bold"),
         *([Text(note, "yellow")] if note else []),
         Text(f"commit {commit_line(run.commit)}"),
         Text(f"environment {plain(run.environment.label)}"),
+        *([Text(canaries)] if canaries else []),
         Text(f"profile {plain(run.profile)} · run {run.id[:12]}"),
     ]
     if results:
@@ -59,9 +69,13 @@ def run_text(run: Run, results: Sequence[Result], *, width: int, color: bool = F
 
 
 def comparison_text(report: ComparisonReport, *, width: int, color: bool = False) -> str:
-    """One comparison: the answer, the findings, the cases worst first, why, and how to reproduce it."""
+    """One comparison: the answer, a machine that moved, the findings, the cases worst first, why, and how to
+    reproduce it."""
     comparison = report.comparison
+    canaries = canary_changes(report.canaries)
     parts: list[RenderableType] = [Text(headline(report), "bold")]
+    if report.machine:
+        parts.append(Text(f"! {plain(report.machine)}", "bold yellow"))
     parts += [_finding(finding) for finding in report.findings]
     shown = [compared for compared in report.comparisons if not quiet(compared)]
     if shown:
@@ -75,6 +89,7 @@ def comparison_text(report: ComparisonReport, *, width: int, color: bool = False
         Text(f"\nbase {commit_line(comparison.base.commit)}"),
         Text(f"head {commit_line(comparison.head.commit)}"),
         Text(f"environment {plain(comparison.head.environment.label)}"),
+        *([Text(canaries)] if canaries else []),
         Text(
             f"threshold {format_share(comparison.threshold, signed=False)} · comparison {comparison.id[:12]}"
         ),
@@ -148,11 +163,14 @@ def _trouble(result: Result) -> list[RenderableType]:
 
 
 def _finding(finding: Finding) -> Text:
-    return Text(f"  {plain(finding.family)}: {finding.text}", _VERDICT_STYLES.get(finding.verdict, ""))
+    subject, rest = finding_parts(finding)
+    return Text(f"  {subject}: {rest}", _VERDICT_STYLES.get(finding.verdict, ""))
 
 
 def _comparison_table(comparisons: Sequence[CaseComparison]) -> Table:
-    table = _table(("verdict", False), ("case", False), ("base → head", False), ("change [interval]", False))
+    floors = any(compared.floor is not None for compared in comparisons)
+    columns = [("verdict", False), ("case", False), ("base → head", False), ("change [interval]", False)]
+    table = _table(*columns, *([("sees", True)] if floors else []))
     for compared in comparisons:
         style = _VERDICT_STYLES.get(compared.verdict, "")
         table.add_row(
@@ -160,17 +178,19 @@ def _comparison_table(comparisons: Sequence[CaseComparison]) -> Table:
             Text(plain(compared.case)),
             Text(times_cell(compared)),
             Text(change_cell(compared), style),
+            *([Text(sees_cell(compared))] if floors else []),
         )
     return table
 
 
 def _whys(comparisons: Sequence[CaseComparison]) -> list[RenderableType]:
-    explained = [compared for compared in comparisons if compared.why]
-    if not explained:
+    told = [compared for compared in comparisons if explained(compared)]
+    if not told:
         return []
     parts: list[RenderableType] = [Text("\nWhy", "bold")]
-    for compared in explained:
+    for compared in told:
         style = _VERDICT_STYLES.get(compared.verdict, "")
-        parts.append(Text.assemble((f"{compared.verdict.value} ", style), plain(compared.case)))
+        confirmed = f", {CONFIRMED}" if compared.confirmed else ""
+        parts.append(Text.assemble((f"{compared.verdict.value} ", style), plain(compared.case), confirmed))
         parts += [Padding(Text(f"· {plain(line)}"), (0, 0, 0, 2)) for line in compared.why]
     return parts

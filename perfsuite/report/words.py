@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from perfsuite.model import (
+    CANARY_FAMILY,
     CaseComparison,
     Commit,
     Comparison,
     ComparisonReport,
+    Finding,
     Kernel,
     Result,
     Run,
@@ -28,6 +30,7 @@ _QUIET = (Verdict.UNCHANGED, Verdict.IDENTICAL)
 _STATUSES = (Status.OK, Status.INCORRECT, Status.FAILED, Status.SKIPPED)
 _DEFAULT_TARGET = "sm_90"
 RESOLUTION_DIGITS = 1
+CONFIRMED = "confirmed by fresh processes"
 
 
 def plain(text: str) -> str:
@@ -37,7 +40,7 @@ def plain(text: str) -> str:
 
 
 def headline(report: ComparisonReport) -> str:
-    """`2 cases slower, 1 faster, 37 unchanged or identical. Resolution 0.8 %.`"""
+    """`2 cases slower, 1 faster, 37 unchanged or identical. This gate sees 0.8 % here.`"""
     counts = Counter(c.verdict for c in report.comparisons)
     if not counts:
         return "No cases were compared."
@@ -48,10 +51,64 @@ def headline(report: ComparisonReport) -> str:
 
 def run_answer(results: Sequence[Result]) -> str:
     """`12 cases ok, 1 incorrect.`"""
+    results = cases_of(results)
     if not results:
         return "No cases were run."
     counts = Counter(result.status for result in results)
     return f"{_counted([(counts[status], str(status)) for status in _STATUSES])}."
+
+
+def cases_of(results: Sequence[Result]) -> list[Result]:
+    """The suite's own results: canaries are never among the cases."""
+    return [result for result in results if result.family != CANARY_FAMILY]
+
+
+def canaries_of(results: Sequence[Result]) -> list[Result]:
+    """The pinned kernels' results."""
+    return [result for result in results if result.family == CANARY_FAMILY]
+
+
+def canary_times(results: Sequence[Result]) -> str:
+    """`canaries compute 1.234 ms, memory 512.0 µs`; empty where none was measured."""
+    shown = [f"{canary_name(r.case)} {_canary_state(r)}" for r in canaries_of(results)]
+    return f"canaries {', '.join(shown)}" if shown else ""
+
+
+def canary_changes(canaries: Sequence[CaseComparison]) -> str:
+    """`canaries compute +0.02 %, memory -0.01 %`; empty where none was compared."""
+    shown = [
+        f"{canary_name(c.case)} {c.verdict.value if c.change is None else format_share(c.change)}"
+        for c in canaries
+    ]
+    return f"canaries {', '.join(shown)}" if shown else ""
+
+
+def canary_name(case: str) -> str:
+    """`compute` of `perfsuite/canary[compute]`."""
+    return plain(case.removeprefix(CANARY_FAMILY).strip("[]/")) or plain(case)
+
+
+def _canary_state(result: Result) -> str:
+    times = time_summary(result)
+    return format_ns(times.median_ns) if times else result.status.value
+
+
+def finding_parts(finding: Finding) -> tuple[str, str]:
+    """What a finding is about, and the rest of its line: a kernel's finding names its families itself."""
+    if finding.kernel is None:
+        return plain(finding.family), plain(finding.text)
+    subject, _, rest = plain(finding.text).partition(": ")
+    return subject, rest
+
+
+def sees_cell(compared: CaseComparison) -> str:
+    """`0.40 %`: the smallest change of this case that stands out of its noise, where that is known."""
+    return "–" if compared.floor is None else format_share(compared.floor, signed=False)
+
+
+def explained(compared: CaseComparison) -> tuple[str, ...]:
+    """Why, and on what evidence."""
+    return (*((CONFIRMED,) if compared.confirmed else ()), *compared.why)
 
 
 def machine_note(run: Run, results: Sequence[Result]) -> str | None:
@@ -173,7 +230,7 @@ def _resolution(report: ComparisonReport) -> str:
         return "Nothing was timed." if not _timed(report) else "Too few blocks to know the resolution."
     percent = report.resolution * 100
     digits = RESOLUTION_DIGITS if percent >= 0.1 else RESOLUTION_DIGITS + 1
-    return f"Resolution {percent:.{digits}f} %."
+    return f"This gate sees {percent:.{digits}f} % here."
 
 
 def _timed(report: ComparisonReport) -> bool:

@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 import tempfile
+from bisect import bisect_right
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from perfsuite.errors import MachineError
+from perfsuite.static.elf import read_elf
 
-DISASSEMBLY_TIMEOUT_S = 120
+DISASSEMBLY_TIMEOUT_S = 30
+"""The code of 69 kernels takes 1.4 s. A tool that hangs must not use up its case's time."""
 
-_INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)((?:\.[A-Za-z0-9_]+)*)")
+_INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)((?:\.[A-Za-z0-9_]+)*)")
 
 # Matrix instructions count under their own names: HGMMA lost to HMMA is the first thing to look for.
 _MATRIX = re.compile(r"(?:[HIQBFO](?:G)?|D|UTC\w*)MMA$")
@@ -51,28 +55,82 @@ _CLASSES = (
 )
 
 
-@lru_cache(maxsize=256)
+def instruction_mix(binary: bytes, target: str) -> dict[str, int]:
+    """Static counts by class, matrix instructions by name and memory accesses by width; empty for AMD.
+
+    Keys: `total`, `matrix.HGMMA`, `global_load.128`, `shared_store.32`, `conversion`, `integer`, `control`, …
+    NOPs, which pad, are left out.
+
+    Raises:
+        MachineError: nvdisasm is missing or cannot read the binary.
+    """
+    return instruction_mixes((binary,), target)[0]
+
+
+def instruction_mixes(binaries: Sequence[bytes], target: str) -> list[dict[str, int]]:
+    """`instruction_mix` of each binary, with one start of nvdisasm.
+
+    Starting it costs 0.3 s and a whole kernel some 10 ms, so the kernels' code is laid end to end and read
+    as one raw image; an architecture that nvdisasm takes only inside a binary is read binary by binary.
+
+    Raises:
+        MachineError: nvdisasm is missing or cannot read a binary.
+    """
+    if target.startswith("gfx"):
+        return [{} for _ in binaries]
+    codes = [b"".join(s.data for s in read_elf(binary).sections if s.executable) for binary in binaries]
+    disassembly = _run("--binary", target.upper().replace("_", ""), image=b"".join(codes))
+    if disassembly.returncode != 0:
+        return [count_instructions(_disassembly(binary)) for binary in binaries]
+    ends = list(accumulate(map(len, codes)))
+    counts: list[Counter[str]] = [Counter() for _ in codes]
+    for address, kind in _instructions(disassembly.stdout):
+        counts[bisect_right(ends, address)][kind] += 1
+    return [_ordered(count) for count in counts]
+
+
+def count_instructions(disassembly: str) -> dict[str, int]:
+    """Counts the instructions of `nvdisasm -c`'s text; the largest class first, `total` before all."""
+    return _ordered(Counter(kind for _, kind in _instructions(disassembly)))
+
+
+def _instructions(disassembly: str) -> Iterator[tuple[int, str]]:
+    """Address and class of each instruction that is no padding."""
+    for address, opcode, suffix in _INSTRUCTION.findall(disassembly):
+        if opcode != "NOP":
+            yield int(address, 16), _class(opcode, suffix)
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    return {"total": counts.total(), **dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))}
+
+
 def _disassembly(binary: bytes) -> str:
-    tool = _tool("nvdisasm")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.cubin"
-        path.write_bytes(binary)
-        try:
-            done = subprocess.run(
-                [tool, "-c", str(path)],
-                capture_output=True,
-                text=True,
-                timeout=DISASSEMBLY_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MachineError(f"nvdisasm did not finish: {error}", "check Triton's installation") from error
+    done = _run("-c", image=binary)
     if done.returncode != 0:
         raise MachineError(
             f"nvdisasm failed with {done.returncode}: {done.stderr.strip()[-400:]}",
             "a newer nvdisasm (CUDA toolkit) may know this binary",
         )
     return done.stdout
+
+
+def _run(*options: str, image: bytes) -> subprocess.CompletedProcess[str]:
+    tool = _tool("nvdisasm")
+    try:
+        with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+            file.write(image)
+            file.flush()
+            return subprocess.run(
+                [tool, *options, file.name],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=DISASSEMBLY_TIMEOUT_S,
+                check=False,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"nvdisasm did not finish: {error}", "check Triton's installation") from error
 
 
 def _tool(name: str) -> str:
@@ -84,27 +142,6 @@ def _tool(name: str) -> str:
     if found is None:
         raise MachineError(f"{name} was found neither in Triton nor on PATH", "install triton from its wheel")
     return found
-
-
-def instruction_mix(binary: bytes, target: str) -> dict[str, int]:
-    """Static counts by class, matrix instructions by name and memory accesses by width; empty for AMD.
-
-    Keys: `total`, `matrix.HGMMA`, `global_load.128`, `shared_store.32`, `conversion`, `integer`, `control`, …
-    NOPs, which pad, are left out.
-
-    Raises:
-        MachineError: nvdisasm is missing or cannot read the binary.
-    """
-    return {} if target.startswith("gfx") else count_instructions(_disassembly(binary))
-
-
-def count_instructions(disassembly: str) -> dict[str, int]:
-    """Counts the instructions of `nvdisasm -c`'s text; the largest class first, `total` before all."""
-    counts: Counter[str] = Counter()
-    for opcode, suffix in _INSTRUCTION.findall(disassembly):
-        if opcode != "NOP":
-            counts[_class(opcode, suffix)] += 1
-    return {"total": counts.total(), **dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))}
 
 
 def _class(opcode: str, suffix: str) -> str:

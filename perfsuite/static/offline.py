@@ -17,6 +17,7 @@ from typing import Any
 from perfsuite.errors import Exit, MachineError, PerfsuiteError
 from perfsuite.model import Launches
 from perfsuite.static.capture import note, record_launches
+from perfsuite.static.instructions import with_instructions
 from perfsuite.static.machine_code import resources
 from perfsuite.static.patching import replaced
 from perfsuite.static.stderr import captured_stderr
@@ -55,8 +56,9 @@ def compile_launches(
     arguments: object,
     target: str | None = None,
 ) -> Launches:
-    """What one call of `function` would launch: `compile_op` without the machine code."""
-    return compile_op(function, arguments, target).launches
+    """What one call of `function` would launch: `compile_op` without the machine code, but with its mix."""
+    compiled = compile_op(function, arguments, target)
+    return with_instructions(compiled.launches, compiled.binaries)
 
 
 def compile_op(

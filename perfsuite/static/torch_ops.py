@@ -88,10 +88,20 @@ def torch_ops(sink: Sink) -> Iterator[None]:
 
     # Without the second member torch refuses higher-order ops (flex attention) inside the mode. A class
     # statement would be an untyped call to mypy with some versions of torch and not with others.
-    members = {"__torch_dispatch__": dispatch, "supports_higher_order_operators": True}
+    members = {
+        "__torch_dispatch__": dispatch,
+        "supports_higher_order_operators": True,
+        "_should_skip_dynamo": classmethod(lambda cls: dynamo_is_loaded()),
+    }
     mode: Any = type("ListOps", (TorchDispatchMode,), members)
     with _compiled_functions(sink), mode():
         yield
+
+
+def dynamo_is_loaded() -> bool:
+    """What a dispatch mode's `_should_skip_dynamo` answers: guarding it against torch.compile imports
+    torch._dynamo, a second or more, which nobody needs who has not compiled anything."""
+    return "torch._dynamo" in sys.modules
 
 
 @contextmanager

@@ -2,33 +2,39 @@
 
 The block is the unit of replication, nested in its pair of processes. Measured on an H200: from allocation to
 allocation the log ratio of equal code scatters by 0.06 % to 0.7 % in ordinary kernels, whatever the number of
-rounds. So rounds sharpen a block and say nothing about the next one.
-
-1. A block's value is the median of log(head / base) over its matched rounds.
-2. The centre is the Hodges–Lehmann estimate over all blocks; the interval is Wilcoxon's, exact.
-3. What is constant in a pair of processes scatters about as much again from pair to pair (0.03 % to 0.44 %,
-   the same H200), and blocks taken as independent do not see it. So the interval is stretched to hold every
-   pair's own centre.
+rounds. So rounds sharpen a block and say nothing about the next one. A block's value is a median over its
+matched rounds, two by two: A B and B A. Whoever runs second in such a round has just been given the GPU, which
+may cost it 2 % (an op of 16 µs, the same H200), and in two rounds both sides pay that once. The rest is in
+`components` and `sequential`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
-from perfsuite.model import Block, Result, Round
-from perfsuite.stats.signed_rank import hodges_lehmann, interval, smallest_count
+from perfsuite.model import Block, Noise, Result, Round
+from perfsuite.stats.components import prior_of
+from perfsuite.stats.sequential import Direction, Limits, Progression, progression
+from perfsuite.stats.signed_rank import hodges_lehmann
 
-CONFIDENCE = 0.99
-"""Of the interval. Eight blocks are the fewest that reach it; six and seven give their range."""
-BLOCKS_FOR_CONFIDENCE = smallest_count(CONFIDENCE)
-MINIMUM_BLOCKS = 6
-"""Below, no verdict: the range of five blocks misses the effect in 6 % of cases, that of six in 3 %."""
-MINIMUM_PAIRS = 2
-"""Below, no verdict: what is constant in a process cannot be told from the code: 0.36 % for a copy."""
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a case is judged against.
+
+    Args:
+        threshold: the relevant change.
+        noise: what is known of the case's noise, None where nothing is.
+        family: how many cases are judged together.
+    """
+
+    threshold: float
+    noise: Noise | None = None
+    family: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,12 @@ class Effect:
     blocks: int
     rounds: int
     """Matched rounds that were used."""
-    confidence: float
-    """What the interval reaches: `CONFIDENCE` or more from `BLOCKS_FOR_CONFIDENCE` blocks on."""
     base_ns: float
     head_ns: float
     pair_changes: tuple[float, ...]
     """Each pair's own centre, in order of the pairs."""
-    stretched: bool
-    """Whether the pairs disagree by more than the blocks' interval."""
+    progression: Progression
+    limits: Limits
     notes: tuple[str, ...] = ()
     """What a reader has to know of the samples, in words."""
 
@@ -60,7 +64,20 @@ class Effect:
     @property
     def enough(self) -> bool:
         """Whether there are blocks and pairs enough for a verdict."""
-        return self.blocks >= MINIMUM_BLOCKS and self.pairs >= MINIMUM_PAIRS
+        return self.progression.enough
+
+    @property
+    def direction(self) -> Direction:
+        """Where the whole interval lies."""
+        return self.progression.last.beyond(self.limits)
+
+    @property
+    def confirmed(self) -> bool:
+        return self.progression.confirmed
+
+    @property
+    def within(self) -> bool:
+        return self.progression.last.within(self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +91,61 @@ class _Matched:
 
     @property
     def value(self) -> float:
-        return median(math.log(head.sample_ns / base.sample_ns) for base, head in self.rounds)
+        """The block's log ratio."""
+        base_first = [_log_ratio(base, head) for base, head in self.rounds if base.order < head.order]
+        head_first = [_log_ratio(base, head) for base, head in self.rounds if base.order > head.order]
+        if not base_first or not head_first:
+            return median(_log_ratio(base, head) for base, head in self.rounds)
+        # Neighbours in time as long as no round is missing.
+        return median((a + b) / 2 for a, b in zip(base_first, head_first, strict=False))
 
 
-def paired_effect(base: Result, head: Result) -> Effect | None:
-    """The effect over all blocks that both sides measured; None where no rounds belong together."""
+def _log_ratio(base: Round, head: Round) -> float:
+    # Not the logarithm of a quotient, which could be 0 or infinite.
+    return math.log(head.sample_ns) - math.log(base.sample_ns)
+
+
+def block_values(base: Result, head: Result) -> tuple[tuple[float, ...], ...]:
+    """Log ratios of matched blocks, one group a pair, in the order of the pairs."""
+    return _grouped(_match(base.blocks, head.blocks))
+
+
+def paired_effect(base: Result, head: Result, terms: Terms) -> Effect | None:
+    """The effect over all blocks that both sides measured; None where no rounds belong together.
+
+    Raises:
+        ValueError: the threshold is not a share below 1.
+    """
     matched = _match(base.blocks, head.blocks)
     if not matched:
         return None
-    values = [block.value for block in matched]
-    centres = [
-        hodges_lehmann([block.value for block in group])
-        for _, group in groupby(matched, key=lambda block: block.pair)
-    ]
-    blocks = interval(values, CONFIDENCE)
-    low, high = min(blocks.low, *centres), max(blocks.high, *centres)
+    groups, limits = _grouped(matched), Limits.of(terms.threshold)
+    steps = progression(groups, limits, noise=terms.noise, prior=prior_of(head.timer), family=terms.family)
     rounds = [pair for block in matched for pair in block.rounds]
     return Effect(
-        change=math.expm1(hodges_lehmann(values)),
-        low=math.expm1(low),
-        high=math.expm1(high),
-        pairs=len(centres),
+        change=_expm1(steps.last.centre),
+        low=math.expm1(steps.last.low),
+        high=_expm1(steps.last.high),
+        pairs=len(groups),
         blocks=len(matched),
         rounds=len(rounds),
-        confidence=blocks.confidence,
         base_ns=median(base_round.sample_ns for base_round, _ in rounds),
         head_ns=median(head_round.sample_ns for _, head_round in rounds),
-        pair_changes=tuple(math.expm1(centre) for centre in centres),
-        stretched=low < blocks.low or high > blocks.high,
+        pair_changes=tuple(_expm1(hodges_lehmann(group)) for group in groups),
+        progression=steps,
+        limits=limits,
         notes=_notes(matched, len(base.blocks), len(head.blocks)),
+    )
+
+
+def _expm1(value: float) -> float:
+    """Finite whatever the samples: one block against a wild one has an interval without an end."""
+    return math.expm1(min(value, 700.0))
+
+
+def _grouped(matched: Sequence[_Matched]) -> tuple[tuple[float, ...], ...]:
+    return tuple(
+        tuple(block.value for block in group) for _, group in groupby(matched, key=lambda block: block.pair)
     )
 
 

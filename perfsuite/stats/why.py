@@ -1,159 +1,94 @@
-"""Why a case moved: what its launches, its timer and its accuracy say, one sentence each."""
+"""Why a case moved: what its launches, its host time, its memory and its accuracy say, one sentence each."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator
 
-from perfsuite.model import Kernel, Launches, Result
-from perfsuite.units import format_bytes
+from perfsuite.model import Launches, Result
+from perfsuite.stats.accuracy import accuracy_sentence, less_accurate
+from perfsuite.stats.why_kernels import kernel_changes
+from perfsuite.units import NS_PER_S, format_bytes, format_ns
 
-ACCURACY_FACTOR = 1.5
-"""An RMS error that grows or shrinks by less is the luck of the inputs, not another computation."""
-MOST_ARGUMENTS = 8
-"""Named in one sentence; more are counted."""
-_ATTRIBUTES = (
-    ("registers", "registers"),
-    ("spills", "spills"),
-    ("stack_bytes", "stack"),
-    ("shared_bytes", "shared memory"),
-    ("warps", "warps"),
-    ("stages", "stages"),
-    ("target", "target"),
-)
+__all__ = ["changed_kernels", "differences", "is_torch_op", "less_accurate", "why"]
+
+LEAST_HOST_SHARE, LEAST_HOST_NS = 0.10, 500.0
+"""Host time is measured once a process, not in lockstep: a median of 20 calls wanders by several percent,
+and by what one look at a clock costs. Less than this is that."""
+LEAST_MEMORY_SHARE, LEAST_MEMORY_BYTES = 0.01, 1 << 20
+"""The allocator rounds to 512 bytes, large blocks to 2 MiB; less matters to nobody."""
+LEAST_COMPILE_SHARE, LEAST_COMPILE_S = 0.30, 1.0
+"""Compiling shares its cores with whatever else compiles."""
 
 
 def why(base: Result, head: Result) -> tuple[str, ...]:
-    """Everything besides time that differs between two results of one case."""
-    sentences = list(differences(base.launches, head.launches))
+    """Everything besides device time that differs between two results of one case, most telling first."""
+    accuracy = accuracy_sentence(base, head)
+    accuracies = [accuracy] if accuracy else []
+    worse = less_accurate(base, head)
+    sentences = [*(accuracies if worse else []), *differences(base.launches, head.launches)]
     if base.timer != head.timer:
         sentences.append(f"timer {base.timer} → {head.timer}")
-    accuracy = _accuracy(base, head)
-    if accuracy:
-        sentences.append(accuracy)
+    sentences += [] if worse else accuracies
     if base.output_hash and head.output_hash and base.output_hash != head.output_hash:
         sentences.append("the output's bits differ for the same inputs")
-    return tuple(sentences)
-
-
-def less_accurate(base: Result, head: Result) -> bool:
-    """Whether head's RMS error is larger by more than luck."""
-    before, after = base.error_rms, head.error_rms
-    return before is not None and after is not None and after > before * ACCURACY_FACTOR
+    return (*sentences, *_costs(base, head))
 
 
 def differences(base: Launches, head: Launches) -> tuple[str, ...]:
     """One sentence a kernel that differs, then the numbers of launches, torch ops and their order."""
-    sentences = [*_kernel_sentences(base.kernels, head.kernels), *_launch_sentences(base, head)]
+    changes = kernel_changes(base.kernels, head.kernels)
+    sentences = [*(change.sentence for change in changes), *_launch_sentences(base, head)]
     if not sentences and base.order != head.order:
         sentences.append("the same launches in another order or with other arguments")
     return tuple(sentences)
 
 
-def _accuracy(base: Result, head: Result) -> str | None:
-    before, after = base.error_rms, head.error_rms
-    if before is None or after is None:
-        return None
-    if not (less_accurate(base, head) or before > after * ACCURACY_FACTOR):
-        return None
-    tolerance = "" if head.tolerance is None else f", tolerance {head.tolerance:.3g}"
-    return f"error (RMS) {before:.3g} → {after:.3g}{tolerance}"
+def changed_kernels(base: Launches, head: Launches) -> dict[str, tuple[str, ...]]:
+    """Name of each kernel and torch op that differs → how: `{"_gemm1": ("registers 168 → 190",)}`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for change in kernel_changes(base.kernels, head.kernels):
+        if change.parts:
+            found[change.name] = tuple(dict.fromkeys((*found.get(change.name, ()), *change.parts)))
+    before, after = (Counter(map(_launched, side.order)) for side in (base, head))
+    for name in dict.fromkeys((*before, *after)):
+        # A kernel that came or went has been told above; so has a renamed one, by its silence.
+        if before[name] != after[name] and (is_torch_op(name) or (before[name] and after[name])):
+            counts = f"launched {_times(before[name])} → {_times(after[name])}"
+            found[name] = (*found.get(name, ()), counts)
+    return found
 
 
-def _kernel_sentences(base: Sequence[Kernel], head: Sequence[Kernel]) -> Iterator[str]:
-    """Kernels are matched by name; among equal names, equal ones first, then by position."""
-    before, after = _by_name(base), _by_name(head)
-    renamed = _renamed(before, after)
-    for name in before:
-        if name in after:
-            yield from _same_name(name, before[name], after[name])
-        elif name in renamed:
-            yield f"{name} is now called {renamed[name]}, same machine code"
-        else:
-            yield f"kernel {name} removed"
-    for name in after:
-        if name not in before and name not in renamed.values():
-            yield f"kernel {name} added ({_resources(after[name][0])})"
+def is_torch_op(name: str) -> bool:
+    """Whether a launch is a torch op's (`aten.mm`), not a kernel's."""
+    return name.startswith(("aten.", "torch.")) or "::" in name
 
 
-def _by_name(kernels: Iterable[Kernel]) -> dict[str, list[Kernel]]:
-    grouped: dict[str, list[Kernel]] = defaultdict(list)
-    for kernel in kernels:
-        grouped[kernel.name].append(kernel)
-    return dict(grouped)
+def _costs(base: Result, head: Result) -> Iterator[str]:
+    """What a call costs beside device time, and the case beside its calls."""
+    before, after = _fact(base, "host_ns"), _fact(head, "host_ns")
+    if _moved(before, after, LEAST_HOST_SHARE, LEAST_HOST_NS):
+        yield f"host time per call {format_ns(before)} → {format_ns(after)}"
+    before, after = _fact(base, "peak_bytes"), _fact(head, "peak_bytes")
+    if _moved(before, after, LEAST_MEMORY_SHARE, LEAST_MEMORY_BYTES):
+        yield f"peak memory {format_bytes(before)} → {format_bytes(after)}"
+    before, after = _fact(base, "compile_s"), _fact(head, "compile_s")
+    if _moved(before, after, LEAST_COMPILE_SHARE, LEAST_COMPILE_S):
+        yield f"compile time {format_ns(before * NS_PER_S)} → {format_ns(after * NS_PER_S)}"
 
 
-def _renamed(before: dict[str, list[Kernel]], after: dict[str, list[Kernel]]) -> dict[str, str]:
-    """Names that vanished → names that appeared with the same machine code."""
-    appeared = {after[name][0].hash: name for name in reversed(after) if name not in before}
-    pairs: dict[str, str] = {}
-    for name in before:
-        other = appeared.get(before[name][0].hash)
-        if name not in after and other is not None and other not in pairs.values():
-            pairs[name] = other
-    return pairs
+def _fact(result: Result, name: str) -> float:
+    """A number of `Result.extra`; NaN where there is none."""
+    value = result.extra.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
-def _same_name(name: str, base: list[Kernel], head: list[Kernel]) -> Iterator[str]:
-    only_base = [kernel for kernel in base if kernel not in head]
-    only_head = [kernel for kernel in head if kernel not in base]
-    several = len(base) > 1 or len(head) > 1
-    said = set()
-    for before, after in zip(only_base, only_head, strict=False):
-        label = f"{name}[{','.join(map(str, before.grid))}]" if several else name
-        sentence = _change(label, before, after)
-        if sentence not in said:
-            yield sentence
-        said.add(sentence)
-    for extra in only_head[len(only_base) :]:
-        yield f"{name} also launched as another variant ({_resources(extra)})"
-    if len(only_base) > len(only_head):
-        yield f"{name}: {len(only_base) - len(only_head)} of its variants no longer launched"
-
-
-def _change(label: str, base: Kernel, head: Kernel) -> str:
-    changes = [
-        f"{word} {_value(attribute, base)} → {_value(attribute, head)}"
-        for attribute, word in _ATTRIBUTES
-        if getattr(base, attribute) != getattr(head, attribute)
-    ]
-    changes += _argument_changes(base, head)
-    if base.grid != head.grid:
-        changes.append(f"grid {_grid(base)} → {_grid(head)}")
-    if base.hash == head.hash:
-        return f"{label}: {', '.join(changes)}, same machine code"
-    if not changes:
-        return f"machine code of {label} differs, same registers/spills/shared memory"
-    return f"{label}: {', '.join(changes)}"
-
-
-def _argument_changes(base: Kernel, head: Kernel) -> list[str]:
-    names = [*base.arguments, *(name for name in head.arguments if name not in base.arguments)]
-    changed = [
-        f"{name} {base.arguments.get(name, 'absent')} → {head.arguments.get(name, 'absent')}"
-        for name in names
-        if base.arguments.get(name, "absent") != head.arguments.get(name, "absent")
-    ]
-    left = len(changed) - MOST_ARGUMENTS
-    return changed if left <= 0 else [*changed[:MOST_ARGUMENTS], f"{left} more arguments"]
-
-
-def _value(attribute: str, kernel: Kernel) -> str:
-    value = getattr(kernel, attribute)
-    if value is None:
-        return "unknown"
-    return format_bytes(value) if attribute.endswith("_bytes") else str(value)
-
-
-def _grid(kernel: Kernel) -> str:
-    return f"({', '.join(map(str, kernel.grid))})"
-
-
-def _resources(kernel: Kernel) -> str:
-    shared = "unknown" if kernel.shared_bytes is None else format_bytes(kernel.shared_bytes)
-    return (
-        f"registers {_value('registers', kernel)}, spills {_value('spills', kernel)}, shared memory {shared}"
-    )
+def _moved(before: float, after: float, share: float, amount: float) -> bool:
+    """By at least that share of the smaller and that amount, either way. Never where one is unknown."""
+    if not (math.isfinite(before) and math.isfinite(after)):
+        return False
+    return abs(after - before) >= max(share * min(before, after), amount)
 
 
 def _launch_sentences(base: Launches, head: Launches) -> Iterator[str]:
@@ -166,7 +101,7 @@ def _launch_sentences(base: Launches, head: Launches) -> Iterator[str]:
         if name in both_sides or (old and new):
             if old != new:
                 yield f"{name} launched {_times(old)} → {_times(new)}"
-        elif _is_torch_op(name):
+        elif is_torch_op(name):
             yield f"torch op {name} {'added' if new else 'removed'} ({_times(old or new)})"
     if _torch_launches(base) != _torch_launches(head) and _torch_names(before) == _torch_names(after):
         yield "torch ops run on other shapes or types"
@@ -177,16 +112,12 @@ def _launched(entry: str) -> str:
     return entry.split("#", 1)[0].split("(", 1)[0]
 
 
-def _is_torch_op(name: str) -> bool:
-    return name.startswith(("aten.", "torch.")) or "::" in name
-
-
 def _torch_launches(launches: Launches) -> Counter[str]:
-    return Counter(entry for entry in launches.order if _is_torch_op(_launched(entry)))
+    return Counter(entry for entry in launches.order if is_torch_op(_launched(entry)))
 
 
 def _torch_names(counted: Counter[str]) -> Counter[str]:
-    return Counter({name: count for name, count in counted.items() if _is_torch_op(name)})
+    return Counter({name: count for name, count in counted.items() if is_torch_op(name)})
 
 
 def _times(count: int) -> str:

@@ -11,16 +11,19 @@ from sqlalchemy.orm import Session
 from perfsuite.errors import StoreError
 from perfsuite.model import Launches
 from perfsuite.store import samples
+from perfsuite.store.alerts import to_alert
 from perfsuite.store.engine import reading
 from perfsuite.store.failures import told
-from perfsuite.store.rows import to_environment, to_kernel, to_launches, to_result, to_thresholds
+from perfsuite.store.rows import to_environment, to_kernel, to_launches, to_noise, to_result, to_thresholds
 from perfsuite.store.schema import REVISION, VERSION_TABLE
 from perfsuite.store.tables import (
+    AlertRow,
     ComparisonRow,
     EnvironmentRow,
     KernelRow,
     LaunchesRow,
     LaunchKernelRow,
+    NoiseRow,
     ResultRow,
     RunRow,
 )
@@ -69,6 +72,7 @@ def _links(session: Session) -> Iterator[str]:
         (LaunchKernelRow.kernel_id, KernelRow.id, LaunchKernelRow.launches_id),
         (ComparisonRow.base_id, RunRow.id, ComparisonRow.id),
         (ComparisonRow.head_id, RunRow.id, ComparisonRow.id),
+        (NoiseRow.comparison_id, ComparisonRow.id, NoiseRow.case_id),
     )
     for child, parent, name in links:
         query = select(name, child).where(child.is_not(None), child.not_in(select(parent)))
@@ -92,6 +96,9 @@ def _contents(session: Session) -> Iterator[str]:
         yield from _damage(partial(to_launches, launches.id, launches.document, ()))
     for comparison in session.scalars(select(ComparisonRow)):
         yield from _damage(partial(to_thresholds, comparison))
+        yield from _damage(partial(to_noise, comparison))
+    for alert in session.scalars(select(AlertRow)):
+        yield from _damage(partial(to_alert, alert))
     query = select(ResultRow).order_by(ResultRow.id).execution_options(yield_per=_ROWS_AT_A_TIME)
     for row in session.scalars(query):
         yield from _result(row)

@@ -9,12 +9,27 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Engine, Select, func, select
 from sqlalchemy.orm import Session, aliased, defer
 
-from perfsuite.model import Comparison, Environment, Kernel, Launches, Result, Run, Status, Timer
+from perfsuite.model import (
+    Alert,
+    AlertState,
+    Comparison,
+    Environment,
+    Kernel,
+    Launches,
+    Noise,
+    Result,
+    Run,
+    Status,
+    Timer,
+)
+from perfsuite.store.alerts import given, newest_alerts, read_alerts
 from perfsuite.store.engine import reading
 from perfsuite.store.failures import told
 from perfsuite.store.find import choose
+from perfsuite.store.noise import read_noise
 from perfsuite.store.rows import to_comparison, to_environment, to_kernel, to_launches, to_result, to_run
 from perfsuite.store.tables import (
+    AlertRow,
     ComparisonRow,
     EnvironmentRow,
     KernelRow,
@@ -149,6 +164,7 @@ class Reader:
         pattern: str,
         suite: str,
         repository: str,
+        kind: str = "compare",
     ) -> Comparison | None:
         """The newest comparison that was started with all of this and not finished."""
         base, head = aliased(RunRow), aliased(RunRow)
@@ -159,6 +175,7 @@ class Reader:
             .join(EnvironmentRow, head.environment_id == EnvironmentRow.id)
             .where(
                 ComparisonRow.finished_at.is_(None),
+                ComparisonRow.kind == kind,
                 base.sha == base_sha,
                 head.sha == head_sha,
                 head.dirty == head_dirty,
@@ -172,10 +189,13 @@ class Reader:
         with self._session() as session:
             return next(iter(_to_comparisons(session, query.limit(1))), None)
 
-    def comparisons(self, *, limit: int = 20) -> list[Comparison]:
+    def comparisons(self, *, limit: int = 20, kind: str | None = None) -> list[Comparison]:
         """The newest comparisons first."""
+        query = _newest_comparisons().limit(limit)
+        if kind is not None:
+            query = query.where(ComparisonRow.kind == kind)
         with self._session() as session:
-            return _to_comparisons(session, _newest_comparisons().limit(limit))
+            return _to_comparisons(session, query)
 
     def comparison(self, ref: str) -> Comparison:
         """The comparison of an id, of its beginning, or "latest".
@@ -203,6 +223,15 @@ class Reader:
             names = session.scalars(select(steps.c.name).where(steps.c.name.is_not(None)))
             return sorted(names)
 
+    def repositories(self, *, kinds: Sequence[str] | None = None) -> list[str]:
+        """The repositories that have runs, or runs of these kinds, sorted."""
+        query = select(RunRow.repository).distinct()
+        if kinds is not None:
+            query = query.where(RunRow.kind.in_(kinds))
+        with self._session() as session:
+            # Sorted here: the databases have orders of their own.
+            return sorted(session.scalars(query))
+
     def series(
         self,
         case: str,
@@ -226,6 +255,35 @@ class Reader:
                 SeriesPoint(_run(run, held, environments), Status(status), version, Timer(timer), *times)
                 for run, held, status, version, timer, *times in session.execute(query)
             ]
+
+    def noise(self, repository: str, fingerprint: str) -> dict[str, tuple[str, Noise]]:
+        """Case → its newest version, and what all comparisons of that version in this environment showed."""
+        with self._session() as session:
+            return read_noise(session, repository, fingerprint)
+
+    def alerts(
+        self,
+        repository: str | None = None,
+        case: str | None = None,
+        states: Sequence[AlertState] | None = None,
+    ) -> list[Alert]:
+        """The newest alerts first; of one repository, case, or of some states."""
+        query = newest_alerts().where(*given(repository, case, states))
+        with self._session() as session:
+            return read_alerts(session, query)
+
+    def alert(self, ref: str) -> Alert:
+        """The alert of an id, or of its beginning.
+
+        Raises:
+            UsageError: no such alert, or the beginning of several; names the nearest.
+        """
+        newest = newest_alerts()
+        with self._session() as session:
+            start = AlertRow.id.startswith(ref.lower(), autoescape=True)
+            found = read_alerts(session, newest.where(start)) if ref else []
+            near = newest.limit(_NEAR)
+            return choose("alert", ref, found, lambda: read_alerts(session, near), self.label)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from perfsuite.codec import decode, dumps, encode
 from perfsuite.errors import StoreError
-from perfsuite.model import Commit, Comparison, Environment, Kernel, Launches, Result, Run
+from perfsuite.model import Commit, Comparison, Environment, Kernel, Launches, Noise, Result, Run
 from perfsuite.store import samples
 from perfsuite.store.tables import ComparisonRow, EnvironmentRow, ResultRow, RunRow
 from perfsuite.summary import summarize
@@ -142,6 +142,8 @@ def comparison_values(comparison: Comparison) -> Values:
         "case_thresholds": dumps(dict(comparison.case_thresholds)),
         "started_at": comparison.started_at,
         "finished_at": comparison.finished_at,
+        "kind": comparison.kind,
+        "noise": dumps({case: encode(noise) for case, noise in comparison.noise.items()}),
     }
 
 
@@ -168,13 +170,27 @@ def to_run(row: RunRow, environment: Environment) -> Run:
 
 
 def to_comparison(row: ComparisonRow, base: Run, head: Run) -> Comparison:
-    thresholds = to_thresholds(row)
-    return Comparison(row.id, base, head, row.threshold, row.started_at, row.finished_at, thresholds)
+    return Comparison(
+        row.id,
+        base,
+        head,
+        row.threshold,
+        row.started_at,
+        row.finished_at,
+        to_thresholds(row),
+        to_noise(row),
+        row.kind,
+    )
 
 
 def to_thresholds(row: ComparisonRow) -> dict[str, float]:
     with _decoding(f"comparison {row.id}"):
         return {str(glob): float(threshold) for glob, threshold in json.loads(row.case_thresholds).items()}
+
+
+def to_noise(row: ComparisonRow) -> dict[str, Noise]:
+    with _decoding(f"comparison {row.id}"):
+        return {str(case): decode(Noise, plain, case) for case, plain in json.loads(row.noise).items()}
 
 
 def to_kernel(kernel_id: str, document: str) -> Kernel:

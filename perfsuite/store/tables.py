@@ -179,5 +179,55 @@ class ComparisonRow(Base):
     case_thresholds: Mapped[str] = mapped_column(Text)
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    kind: Mapped[str] = mapped_column(server_default="compare")
+    noise: Mapped[str] = mapped_column(Text, server_default="{}")
+    """Case → what was known of its noise when the comparison began, JSON."""
 
     __table_args__ = (Index(None, "started_at", "id"),)
+
+
+class NoiseRow(Base):
+    """What one comparison showed of one case's noise. By comparison, so that nothing is counted twice."""
+
+    __tablename__ = "noise"
+
+    comparison_id: Mapped[str] = mapped_column(ForeignKey("comparisons.id"), primary_key=True)
+    case_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    repository: Mapped[str]
+    fingerprint: Mapped[str]
+    between: Mapped[float]
+    pairs: Mapped[int]
+    within: Mapped[float]
+    freedom: Mapped[int]
+    comparisons: Mapped[int]
+
+    __table_args__ = (Index(None, "repository", "fingerprint", "case_id", "version"),)
+
+
+class AlertRow(Base):
+    __tablename__ = "alerts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    repository: Mapped[str]
+    case_id: Mapped[str]
+    fingerprint: Mapped[str]
+    metric: Mapped[str]
+    kind: Mapped[str]
+    before: Mapped[str]
+    after: Mapped[str]
+    change: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    raised_at: Mapped[datetime]
+    state: Mapped[str]
+    reason: Mapped[str]
+    changed_by: Mapped[str]
+    changed_at: Mapped[datetime | None]
+
+    # The first keeps two processes from raising the same alert; the others serve what is open, newest first.
+    __table_args__ = (
+        UniqueConstraint("repository", "case_id", "fingerprint", "metric", "kind", "after"),
+        Index(None, "state", "raised_at", "id"),
+        Index(None, "raised_at", "id"),
+    )

@@ -6,26 +6,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import Connection, Engine, Table, func, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, func, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from perfsuite.errors import StoreError
-from perfsuite.model import Comparison, Result, Run
+from perfsuite.model import Alert, AlertState, Comparison, Noise, Result, Run
 from perfsuite.store import engine as engines
+from perfsuite.store.alerts import change_alert, put_alerts
 from perfsuite.store.failures import retryable, told
+from perfsuite.store.noise import put_noise
 from perfsuite.store.reader import Reader
 from perfsuite.store.rows import (
     Batch,
-    Values,
     comparison_values,
     environment_values,
     make_batch,
     run_values,
 )
 from perfsuite.store.schema import REVISION, check_revision, migrate, stored_revision
+from perfsuite.store.statements import add_missing, column_names, execute, insert
 from perfsuite.store.tables import (
     Base,
     ComparisonRow,
@@ -39,8 +40,6 @@ from perfsuite.store.tables import (
 
 _ATTEMPTS = 5
 """Of a transaction that PostgreSQL undid because of another one: each attempt leaves one of them done."""
-_ROWS_A_STATEMENT = 500
-"""Bounds the size of one statement of an import."""
 
 
 class Store:
@@ -84,6 +83,29 @@ class Store:
     def finish_comparison(self, comparison_id: str, finished_at: datetime) -> None:
         """Marks a comparison as complete; its runs are finished by themselves."""
         self._finish(ComparisonRow, comparison_id, finished_at)
+
+    def save_noise(self, comparison_id: str, noise: Mapping[str, tuple[str, Noise]]) -> None:
+        """Stores what a comparison showed of the noise of its unchanged cases.
+
+        Args:
+            comparison_id: a comparison that was started. Storing its noise again replaces it, so that nothing
+                is counted twice.
+            noise: case → version of the benchmark, and sums over log ratios.
+        """
+        self._write(lambda connection: put_noise(connection, self.label, comparison_id, noise))
+
+    def save_alerts(self, alerts: Iterable[Alert]) -> None:
+        """Stores alerts, by id in place of former ones.
+
+        Of two states the one set later stays, and an alert of a change that another alert has is left out: so
+        a triage that happens at the same moment is kept, and two processes raise an alert once.
+        """
+        rows = list(alerts)
+        self._write(lambda connection: put_alerts(connection, rows))
+
+    def set_alert(self, alert_id: str, state: AlertState, reason: str, by: str, at: datetime) -> None:
+        """Sets the state of an alert, as a person says."""
+        self._write(lambda connection: change_alert(connection, self.label, alert_id, state, reason, by, at))
 
     def save_all(
         self,
@@ -187,55 +209,32 @@ def _put_runs(connection: Connection, runs: Iterable[Run]) -> None:
         environment = environment_values(run.environment)
         environments[environment["id"]] = environment
         rows[run.id] = run_values(run, environment["id"])
-    _add_missing(connection, EnvironmentRow, environments)
-    statement = _insert(connection, RunRow)
-    changed = {name: statement.excluded[name] for name in _column_names(RunRow) if name != "id"}
+    add_missing(connection, EnvironmentRow, environments)
+    statement = insert(connection, RunRow)
+    changed = {name: statement.excluded[name] for name in column_names(RunRow) if name != "id"}
     changed["finished_at"] = func.coalesce(statement.excluded.finished_at, RunRow.finished_at)
-    _execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows.values())
+    execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows.values())
 
 
 def _put_comparisons(connection: Connection, comparisons: Iterable[Comparison]) -> None:
     comparisons = list(comparisons)
     _put_runs(connection, [run for item in comparisons for run in (item.base, item.head)])
-    statement = _insert(connection, ComparisonRow)
-    changed = {name: statement.excluded[name] for name in _column_names(ComparisonRow) if name != "id"}
+    statement = insert(connection, ComparisonRow)
+    changed = {name: statement.excluded[name] for name in column_names(ComparisonRow) if name != "id"}
     changed["finished_at"] = func.coalesce(statement.excluded.finished_at, ComparisonRow.finished_at)
     rows = [comparison_values(item) for item in comparisons]
-    _execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows)
+    execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows)
 
 
 def _put_batch(connection: Connection, batch: Batch) -> None:
-    _add_missing(connection, KernelRow, batch.kernels)
-    _add_missing(connection, LaunchesRow, batch.launches)
-    _add_missing(connection, LaunchKernelRow, batch.launch_kernels)
-    statement = _insert(connection, ResultRow)
+    add_missing(connection, KernelRow, batch.kernels)
+    add_missing(connection, LaunchesRow, batch.launches)
+    add_missing(connection, LaunchKernelRow, batch.launch_kernels)
+    statement = insert(connection, ResultRow)
     key = ["run_id", "case_id"]
-    names = [name for name in _column_names(ResultRow) if name not in {"id", *key}]
+    names = [name for name in column_names(ResultRow) if name not in {"id", *key}]
     changed = {name: statement.excluded[name] for name in names}
-    _execute(connection, statement.on_conflict_do_update(index_elements=key, set_=changed), batch.results)
-
-
-def _add_missing(connection: Connection, row: type[Base], rows: Mapping[Any, Values]) -> None:
-    # Sorted, so that two writers of the same contents wait for each other instead of deadlocking.
-    ordered = [rows[key] for key in sorted(rows)]
-    _execute(connection, _insert(connection, row).on_conflict_do_nothing(), ordered)
-
-
-def _insert(connection: Connection, row: type[Base]) -> Any:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return insert(row)
-
-
-def _execute(connection: Connection, statement: Any, rows: Iterable[Values]) -> None:
-    values = list(rows)
-    for start in range(0, len(values), _ROWS_A_STATEMENT):
-        connection.execute(statement, values[start : start + _ROWS_A_STATEMENT])
-
-
-def _column_names(row: type[Base]) -> list[str]:
-    table = row.__table__
-    assert isinstance(table, Table)
-    return [column.name for column in table.columns]
+    execute(connection, statement.on_conflict_do_update(index_elements=key, set_=changed), batch.results)
 
 
 def _merged(batches: Iterable[Batch]) -> Batch:

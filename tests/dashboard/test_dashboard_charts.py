@@ -10,6 +10,7 @@ import pytest
 from sample_history import DECODE, GPU, LAPTOP, NEW_DRIVER, sample_run
 
 from dashboard import charts, frames
+from dashboard.words import verdict_label
 from perfsuite.model import Environment, Status, Timer, Verdict
 from perfsuite.store import SeriesPoint
 
@@ -134,3 +135,14 @@ def test_a_large_comparison_draws_the_first_rows_only() -> None:
     rows = [(f"case {n}", Verdict.UNCHANGED, 0.001, 0.0, 0.002) for n in range(500)]
     figure = charts.forest(cases(*rows))
     assert len(figure.data[1].x) == charts.MOST_ROWS
+
+
+def test_faster_but_less_accurate_looks_like_neither_of_its_neighbours() -> None:
+    rows = [("a", Verdict.LESS_ACCURATE), ("b", Verdict.IMPROVED), ("c", Verdict.REGRESSED)]
+    figure = charts.forest(cases(*((case, verdict, -0.03, -0.04, -0.02) for case, verdict in rows)))
+    markers = {(trace.marker.symbol, trace.marker.color) for trace in figure.data[1:]}
+    assert len(markers) == 3 and "less accurate" in {trace.name for trace in figure.data}
+
+
+def test_every_verdict_has_a_sign() -> None:
+    assert all(verdict_label(verdict).endswith(f" {verdict.value}") for verdict in Verdict)

@@ -10,7 +10,8 @@ import toy_suite as toy
 
 from perfsuite.measure import comparing, side
 from perfsuite.measure.schedule import Effort
-from perfsuite.measure.settings import Previous, Settings, Silent, Tree
+from perfsuite.measure.settings import Budget, Previous, Settings, Silent, Tree
+from perfsuite.measure.timings import Timings
 from perfsuite.model import Environment, Result, Side, Status
 
 Results = dict[tuple[Side, str], Result]
@@ -32,8 +33,9 @@ def compare(
 def as_with_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Everything that a GPU machine does, with the interpreter's player at the far end."""
     monkeypatch.setattr(side, "mode_of", lambda _: "interpret")
-    monkeypatch.setattr(comparing, "COMPARE_EFFORT", {"pr": Effort(2, 3, 4)})
-    return replace(settings, environment=Environment("here", gpu="a GPU", compute_capability="9.0"))
+    monkeypatch.setattr(comparing, "BUDGETS", {"pr": Budget(Effort(4, 3, 4), 600.0)})
+    monkeypatch.setattr(comparing, "CANARY_PAIRS", 0)
+    return replace(settings, environment=Environment("here", gpu="a GPU", compute_capability="9.0"), pairs=2)
 
 
 def test_a_comment_is_identical_and_not_timed(tmp_path: Path, as_with_gpu: Settings) -> None:
@@ -85,6 +87,68 @@ def test_an_interrupted_comparison_goes_on_with_the_missing_pair(
     assert (
         compare(base, head, settings, {case: Previous(whole[Side.BASE, case], whole[Side.HEAD, case])}) == {}
     )
+
+
+def test_pairs_are_added_until_the_rule_says_enough(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    asked: list[tuple[str, int, int]] = []
+
+    def needs(of_base: Result, of_head: Result, family: int) -> int:
+        done = len({block.pair for block in of_head.blocks})
+        asked.append((of_head.case, done, family))
+        return 0 if of_head.case == "toy/right[n=1]" else 3 - done
+
+    results = compare(base, head, replace(as_with_gpu, pairs=None, needs=needs))
+    pairs = {case: {b.pair for b in result.blocks} for (_, case), result in results.items()}
+    assert pairs == {"toy/right[n=1]": {0}, "toy/right[n=2]": {0, 1, 2}}
+    assert {family for _, _, family in asked} == {2}
+
+
+def test_the_budget_ends_what_is_undecided_but_not_before_two_pairs(
+    tmp_path: Path, as_with_gpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "BUDGETS", {"pr": Budget(Effort(9, 3, 4), 0.5)})
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    results = compare(base, head, replace(as_with_gpu, pairs=None, pattern="n=1"))
+    assert {b.pair for b in results[Side.HEAD, "toy/right[n=1]"].blocks} == {0, 1}
+
+
+def test_without_the_veto_equal_code_is_timed(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base, head = toy.write_tree(tmp_path / "base"), toy.write_tree(tmp_path / "head")
+    results = compare(base, head, replace(as_with_gpu, veto=False, pattern="n=1"))
+    for name in Side:
+        assert {b.pair for b in results[name, "toy/right[n=1]"].blocks} == {0, 1}
+        assert results[name, "toy/right[n=1]"].launches.kernels
+
+
+def test_canaries_are_timed_beside_what_is_timed_and_only_then(
+    tmp_path: Path, as_with_gpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "CANARY_PAIRS", 1)
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    settings = replace(as_with_gpu, pattern="n=1")
+    found = {case for _, case in compare(base, head, settings)}
+    assert found == {
+        "toy/right[n=1]",
+        "perfsuite/canary[compute]",
+        "perfsuite/canary[memory]",
+        "perfsuite/canary[launch]",
+    }
+    assert {case for _, case in compare(base, base, settings)} == {"toy/right[n=1]"}
+
+
+def test_timings_say_where_the_time_went(tmp_path: Path, as_with_gpu: Settings) -> None:
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    settings = replace(as_with_gpu, pattern="n=1", timings=Timings())
+    compare(base, head, settings)
+    rows = {name: (seconds, count) for name, seconds, count in settings.timings.rows()}
+    assert rows["rounds"][1] == 6, "two pairs of three blocks"
+    assert {"gate", "processes", "wait for the compiler"} <= set(rows)
+    assert all(seconds >= 0 for seconds, _ in rows.values())
 
 
 def test_wrong_head_has_no_time(tmp_path: Path, as_with_gpu: Settings) -> None:
@@ -160,7 +224,7 @@ def test_new_removed_changed_and_unreadable(tmp_path: Path, settings: Settings) 
 def test_plain_benchmarks_are_paired_too(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "COMPARE_EFFORT", {"pr": Effort(2, 2, 4)})
+    monkeypatch.setattr(comparing, "BUDGETS", {"pr": Budget(Effort(2, 2, 4), 600.0)})
     base, head = toy.write_tree(tmp_path / "base", toy.PLAIN), toy.write_tree(tmp_path / "head", toy.PLAIN)
     results = compare(base, head, replace(settings, pattern="plain"))
     for name in Side:

@@ -139,7 +139,8 @@ def test_telemetry() -> None:
     ],
 )
 def test_throttle_reasons_by_name_without_idle_and_policies(mask: int, names: tuple[str, ...]) -> None:
-    assert fake(nvmlDeviceGetCurrentClocksEventReasons=mask).telemetry(0).throttle == names
+    nvml = fake(nvmlDeviceGetCurrentClocksEventReasons=mask)
+    assert nvml.telemetry(0).throttle == nvml.throttle(0) == names
 
 
 def test_an_older_driver_knows_throttling_by_its_former_name() -> None:
@@ -152,6 +153,7 @@ def test_an_older_driver_knows_throttling_by_its_former_name() -> None:
 def test_what_a_gpu_does_not_tell_is_none() -> None:
     silent = Nvml(FakeDriver(lacking=tuple(FakeDriver().answers)))
     assert silent.telemetry(0) == Telemetry()
+    assert silent.throttle(0) == silent.throttle(7) == ()
     assert silent.facts(7) is None
     facts = silent.facts(0)
     assert facts is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from perfsuite.measure.player import BlockInfo, BlockPlan, Gate
 from perfsuite.measure.schedule import (
@@ -75,26 +75,36 @@ def test_lockstep_allocates_in_alternating_order_and_releases() -> None:
 def test_head_gets_the_form_that_base_calibrated() -> None:
     log: list[str] = []
     base, head = Noting("A", log), Noting("B", log)
-    of_base, of_head, _ = measure_lockstep(base, head, 3, Effort(1, 2, 2))
+    paired = measure_lockstep(base, head, 3, Effort(1, 2, 2))
     assert head.plans[0] == BlockPlan(3, 0, 16, 32)
-    assert [(b.pair, b.block, b.sets, b.iterations) for b in of_base] == [(3, 0, 16, 32), (3, 1, 16, 32)]
-    assert [[r.index for r in b.rounds] for b in of_head] == [[0, 1], [0, 1]]
+    blocks = [(b.pair, b.block, b.sets, b.iterations) for b in paired.base]
+    assert blocks == [(3, 0, 16, 32), (3, 1, 16, 32)]
+    assert [[r.index for r in b.rounds] for b in paired.head] == [[0, 1], [0, 1]]
+
+
+def test_later_pairs_keep_the_form_of_the_first() -> None:
+    log: list[str] = []
+    base, head = Noting("A", log), Noting("B", log)
+    first = measure_lockstep(base, head, 0, Effort(1, 1, 1)).base_info
+    measure_lockstep(base, head, 1, Effort(1, 2, 1), replace(first, sets=24, iterations=48))
+    assert [p for p in base.plans if p.pair == 1] == [BlockPlan(1, 0, 24, 48), BlockPlan(1, 1, 24, 48)]
+    assert [e for e in log if "block" in e][2:] == ["B block 0", "A block 0", "A block 1", "B block 1"]
 
 
 def test_orders_tell_the_timeline() -> None:
     log: list[str] = []
-    of_base, of_head, _ = measure_lockstep(Noting("A", log), Noting("B", log), 0, Effort(1, 1, 3))
-    assert [r.order for r in of_base[0].rounds] == [0, 3, 4]
-    assert [r.order for r in of_head[0].rounds] == [1, 2, 5]
+    paired = measure_lockstep(Noting("A", log), Noting("B", log), 0, Effort(1, 1, 3))
+    assert [r.order for r in paired.base[0].rounds] == [0, 3, 4]
+    assert [r.order for r in paired.head[0].rounds] == [1, 2, 5]
 
 
 def test_throttled_rounds_are_kept_marked_and_repeated_on_both_sides() -> None:
     log: list[str] = []
-    of_base, of_head, _ = measure_lockstep(
+    paired = measure_lockstep(
         Noting("A", log, throttled=frozenset({1})), Noting("B", log), 0, Effort(1, 1, 4)
     )
-    assert [r.throttled for r in of_base[0].rounds] == [False, True, False, False, False]
-    assert len(of_head[0].rounds) == 5
+    assert [r.throttled for r in paired.base[0].rounds] == [False, True, False, False, False]
+    assert len(paired.head[0].rounds) == 5
 
 
 def test_endless_throttling_ends() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 
 import pytest
 import torch
 
+from perfsuite.model import Result, Status
 from perfsuite.plugin.gate import check, compare, output_hash, poisoned_allocations
 from perfsuite.plugin.spec import Spec
+from perfsuite.stats.accuracy import less_accurate
 
 
 def spec(function, tolerance: float = 1e-3, **more) -> Spec:  # type: ignore[no-untyped-def]
@@ -131,6 +135,72 @@ def test_hash_is_of_the_bits() -> None:
     assert output_hash(ones) == output_hash(ones.clone())
     assert output_hash(ones) != output_hash(ones + 0.0078125)
     assert check(spec(lambda x: x * 2, hash_output=True), "cpu").output_hash
+
+
+def test_parts_add_up_to_the_whole_error() -> None:
+    truth = torch.randn(7, 300)
+    gate = compare(truth + 0.01 * torch.randn_like(truth), truth, 0.1)
+    assert len(gate.error_parts) == 16 and gate.error_rms is not None
+    mean_square = sum(part * part for part in gate.error_parts) / 16
+    # Parts differ by one value in size.
+    assert math.sqrt(mean_square) == pytest.approx(gate.error_rms, rel=0.01)
+
+
+def test_parts_are_relative_to_the_whole_reference() -> None:
+    truth = torch.cat([torch.zeros(1024), torch.ones(1024)])
+    got = truth.clone()
+    got[0] = 0.1
+    parts = compare(got, truth, 0.9).error_parts
+    assert all(map(math.isfinite, parts)) and parts[0] > 0 and not any(parts[1:])
+    assert compare(truth, truth, 0.0).error_parts == (0.0,) * 16
+
+
+@pytest.mark.parametrize(("values", "parts"), [(100, 0), (128, 2), (640, 10), (5000, 16)])
+def test_small_outputs_have_fewer_parts_or_none(values: int, parts: int) -> None:
+    truth = torch.ones(values)
+    assert len(compare(truth * 1.01, truth, 0.1).error_parts) == parts
+
+
+def test_a_loss_in_any_output_shows_in_the_parts_and_a_red_gate_has_none() -> None:
+    truth = (torch.randn(2048), torch.randn(2048), torch.randn(3))
+    good = compare((truth[0] * 1.001, truth[1], truth[2]), truth, 0.1).error_parts
+    worse = compare((truth[0] * 1.001, truth[1] * 1.01, truth[2]), truth, 0.1).error_parts
+    assert len(good) == len(worse) == 16
+    assert all(after > 2 * before for before, after in zip(good, worse, strict=True))
+    assert compare((truth[0] * 2, truth[1], truth[2]), truth, 0.1).error_parts == ()
+
+
+def quantized_product(x: torch.Tensor, w: torch.Tensor, tile: int, order: list[int]) -> torch.Tensor:
+    """x · wᵀ with INT8 activations, tile by tile in that order."""
+    tiles = x.view(x.shape[0], -1, tile)
+    scale = tiles.abs().amax(-1, keepdim=True) / 127
+    whole = (tiles / scale).round()
+    products = torch.einsum("mtk,ntk->tmn", whole, w.view(w.shape[0], -1, tile)) * scale.permute(1, 0, 2)
+    out = torch.zeros_like(products[0])
+    for index in order:
+        out = out + products[index]
+    return out.bfloat16()
+
+
+def test_another_order_of_summation_is_no_loss_and_a_coarser_tile_is() -> None:
+    torch.manual_seed(0)
+    x, w = torch.randn(8, 1024).bfloat16().float(), torch.randint(-8, 8, (256, 1024)).float()
+    truth = x.double() @ w.double().T
+
+    def measured(tile: int, order: list[int]) -> Result:
+        gate = compare(quantized_product(x, w, tile, order), truth, 0.02)
+        assert gate.passed
+        blank = Result("c", "v", "f", {}, "cpu", Status.OK, error_rms=gate.error_rms, tolerance=0.02)
+        return replace(blank, error_parts=gate.error_parts)
+
+    base = measured(32, list(range(32)))
+    for seed in range(4):
+        reordered = measured(32, random.Random(seed).sample(range(32), 32))
+        assert not less_accurate(base, reordered) and not less_accurate(reordered, base)
+    coarse = measured(128, list(range(8)))
+    assert coarse.error_rms is not None and base.error_rms is not None
+    assert coarse.error_rms < 1.5 * base.error_rms, "a plain factor would not see it"
+    assert less_accurate(base, coarse) and not less_accurate(coarse, base)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import torch
 from perfsuite.measure.player import BlockPlan, PlayerError
 from perfsuite.measure.schedule import Effort, measure_alone, measure_lockstep
 from perfsuite.model import Timer
-from perfsuite.plugin.gpu import SETS, SETS_OF_SHORT, GpuPlayer
+from perfsuite.plugin.buffers import SETS, SETS_OF_SHORT
+from perfsuite.plugin.gpu import GpuPlayer
 from perfsuite.plugin.spec import Spec
 
 pytestmark = pytest.mark.gpu
@@ -58,9 +59,10 @@ def test_short_ops_walk_over_many_sets() -> None:
 
 
 def test_lockstep_of_the_same_op_agrees() -> None:
-    of_base, of_head, _ = measure_lockstep(add(4 << 20), add(4 << 20), 0, Effort(1, 3, 12))
+    paired = measure_lockstep(add(4 << 20), add(4 << 20), 0, Effort(1, 3, 12))
     ratios = [
-        math.log(median(b.samples_ns) / median(a.samples_ns)) for a, b in zip(of_base, of_head, strict=True)
+        math.log(median(b.samples_ns) / median(a.samples_ns))
+        for a, b in zip(paired.base, paired.head, strict=True)
     ]
     assert abs(sum(ratios) / len(ratios)) < 0.03
 
@@ -88,3 +90,41 @@ def test_rotate_overrides_the_number_of_sets() -> None:
     player = add(1 << 20, rotate=3)
     assert player.block(BlockPlan(0, 0)).sets == 3
     player.release()
+
+
+def test_blocks_get_new_memory_and_the_inputs_are_made_once() -> None:
+    made: list[int] = []
+    places: set[int] = set()
+
+    def inputs(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        made.append(seed)
+        return pair(1 << 20)(seed)
+
+    def watched(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        places.add(x.data_ptr())
+        return x + y
+
+    player = GpuPlayer(Spec(watched, inputs, torch.add, 1e-6, rotate=16))
+    info = player.block(BlockPlan(0, 0))
+    seen = []
+    for number in range(1, 4):
+        places.clear()
+        player.block(info.plan(0, number))
+        seen.append(frozenset(places))
+    assert len(made) == 16
+    assert len(set(seen)) > 1, "offsets inside segments differ from block to block"
+    assert info.host_ns is not None
+    assert 1e3 < info.host_ns < 1e6
+    assert info.peak_bytes == 4 << 20
+    player.close()
+    assert torch.cuda.memory_allocated() == 0
+
+
+def test_a_long_round_has_a_short_warm_up() -> None:
+    player = add(64 << 20)
+    info = player.block(BlockPlan(0, 0))
+    assert info.warm is not None
+    assert 0 < info.warm <= info.iterations
+    whole = [player.round(index, index).sample_ns for index in range(3)]
+    assert max(whole) < 1.1 * min(whole)
+    player.close()

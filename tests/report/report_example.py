@@ -75,6 +75,25 @@ def report(*comparisons: CaseComparison, subject: str = "Faster tiles") -> Compa
     return ComparisonReport(comparison, ordered, findings(ordered), 0.008 if timed else None)
 
 
+def trusted() -> ComparisonReport:
+    """What only a report with noise floors, canaries and fresh processes has."""
+    slower = compared("moe/decode[m=1]", Verdict.REGRESSED, 0.05, "_gemm1: registers 168 → 190")
+    worse = compared(
+        "moe/prefill[m=1]", Verdict.LESS_ACCURATE, -0.08,
+        "less accurate: error (RMS) 0.004 → 0.009, tolerance 0.02",
+    )  # fmt: skip
+    cases = [
+        replace(slower, confirmed=True, blocks=16, floor=0.004),
+        replace(compared("gemm[m=1]", Verdict.REGRESSED, 0.03), confirmed=True, floor=0.01),
+        worse,
+    ]
+    blamed = {case.case: {"_gemm1": ("registers 168 → 190",)} for case in cases}
+    canaries = (compared("perfsuite/canary[compute]", Verdict.IDENTICAL, 0.021),)
+    machine = "the machine changed: compute +2.10 %"
+    found = findings(worst_first(cases), blamed)
+    return replace(report(*cases), findings=found, canaries=canaries, machine=machine)
+
+
 def mixed() -> ComparisonReport:
     return report(
         compared("moe/prefill[m=1]", Verdict.REGRESSED, 0.041, "_gemm1: registers 128 → 168, spills 0 → 12"),

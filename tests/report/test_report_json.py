@@ -3,10 +3,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from report_example import compared, mixed, report, result, run
+from report_example import KERNEL, compared, mixed, report, result, run, trusted
 
 from perfsuite.errors import Exit
-from perfsuite.model import Status, Verdict
+from perfsuite.model import Launches, Status, Verdict
 from perfsuite.report import exit_code, run_exit_code
 from perfsuite.report.json import comparison_json, run_json
 
@@ -69,3 +69,28 @@ def test_exit_codes() -> None:
     assert exit_code(report(compared("a", Verdict.INCONCLUSIVE), compared("b", Verdict.NEW))) is Exit.OK
     assert run_exit_code([result()]) is Exit.OK
     assert run_exit_code([result(), result(status=Status.FAILED)]) is Exit.RED
+
+
+def test_comparison_has_floors_blocks_canaries_and_the_machine() -> None:
+    document = written(comparison_json(trusted()))
+    first = document["comparisons"][0]
+    assert (first["floor"], first["blocks"], first["confirmed"]) == (0.004, 16, True)
+    assert document["machine"] == "the machine changed: compute +2.10 %"
+    assert [canary["case"] for canary in document["canaries"]] == ["perfsuite/canary[compute]"]
+    assert [finding["kernel"] for finding in document["findings"]] == ["_gemm1", None]
+    assert document["comparisons"][-1]["verdict"] == "less accurate"
+    assert (document["kind"], document["exit_code"]) == ("compare", 1)
+
+
+def test_canaries_of_a_run_are_not_among_its_results() -> None:
+    document = written(run_json(run(), [result(), result("perfsuite/canary[compute]")]))
+    assert [one["case"] for one in document["results"]] == ["moe/prefill[m=1]"]
+    assert [one["case"] for one in document["canaries"]] == ["perfsuite/canary[compute]"]
+
+
+def test_kernels_have_their_instructions() -> None:
+    mixed_kernel = replace(KERNEL, instructions={"total": 2, "matrix.HGMMA": 2})
+    one = replace(result(), launches=Launches((mixed_kernel,)), error_parts=(0.1, math.nan))
+    document = written(run_json(run(), [one]))["results"][0]
+    assert document["kernels"][0]["instructions"] == {"total": 2, "matrix.HGMMA": 2}
+    assert document["error_parts"] == [0.1, None]

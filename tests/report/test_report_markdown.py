@@ -3,14 +3,14 @@ import re
 from dataclasses import replace
 
 import pytest
-from report_example import CPU, compared, mixed, report, result, run
+from report_example import CPU, compared, mixed, report, result, run, trusted
 
 from perfsuite.model import Status, Timer, Verdict
 from perfsuite.report.escape import code, fenced, text
 from perfsuite.report.markdown import comparison_markdown, run_markdown
 
 MIXED = """\
-### 1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. Resolution 0.8 %.
+### 1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. This gate sees 0.8 % here.
 
 - **gemm**: 1 of 1 case incorrect
 - **moe/prefill**: 2 of 3 cases slower, +4.10 % … +9.80 %
@@ -138,3 +138,36 @@ def test_run_markdown_without_a_gpu_says_so() -> None:
     body = run_markdown(run(environment=CPU), [result(timer=Timer.REFERENCE)])
     assert "No GPU: no kernel was timed." in body
     assert "wall clock of reference, CPU" in body
+
+
+def test_less_accurate_is_open_like_a_regression_and_a_moved_machine_comes_first() -> None:
+    body = comparison_markdown(trusted())
+    lines = body.split("\n")
+    assert lines[0].startswith("### 2 cases slower, 1 faster but less accurate.")
+    assert lines[2:4] == ["> [!WARNING]", "> **the machine changed: compute +2.10 %**"]
+    assert "- **kernel &#95;gemm1 (registers 168 → 190)**: 2 cases of 2 families slower" in body
+    opened = body[: body.index("<details>")]
+    assert (
+        "| <code>moe/prefill&#91;m=1&#93;</code> **less accurate** | 1.000 µs → 920.0 ns "
+        "| -8.00 % [-8.20 … -7.80] | less accurate: error (RMS) 0.004 → 0.009, tolerance 0.02 |"
+    ) in opened
+    assert "confirmed by fresh processes<br>&#95;gemm1" in opened
+    assert "canaries compute +2.10 %" in body and "canary" not in body
+
+
+def test_names_in_findings_and_of_the_machine_are_escaped() -> None:
+    hostile = trusted()
+    finding = replace(hostile.findings[0], text=f"kernel {HOSTILE}: 2 cases", kernel=HOSTILE)
+    body = comparison_markdown(replace(hostile, findings=(finding,), machine=HOSTILE))
+    assert "<img" not in body and "](http" not in body and "@team" not in html.unescape(body)
+
+
+def test_many_less_accurate_cases_are_folded_with_a_title() -> None:
+    body = comparison_markdown(report(*many(Verdict.LESS_ACCURATE, 30, "")))
+    assert "<details><summary>30 faster but less accurate</summary>" in body
+
+
+def test_canaries_of_a_run_are_not_among_its_cases() -> None:
+    body = run_markdown(run(), [result(), result("perfsuite/canary[compute]")])
+    assert body.startswith("### 1 case ok.") and "canaries compute 1.004 µs" in body
+    assert "canary" not in body

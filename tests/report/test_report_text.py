@@ -1,12 +1,12 @@
 from dataclasses import replace
 
-from report_example import CPU, compared, mixed, report, result, run
+from report_example import CPU, compared, mixed, report, result, run, trusted
 
 from perfsuite.model import Status, Timer, Verdict
 from perfsuite.report.text import comparison_text, run_text
 
 MIXED = """\
-1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. Resolution 0.8 %.
+1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. This gate sees 0.8 % here.
   gemm: 1 of 1 case incorrect
   moe/prefill: 2 of 3 cases slower, +4.10 % … +9.80 %
   moe/decode: 1 of 2 cases faster, -5.00 %
@@ -114,3 +114,45 @@ def test_mixed_timers_get_a_column() -> None:
 
 def test_empty_run() -> None:
     assert run_text(run(), [], width=80).startswith("No cases were run.")
+
+
+TRUSTED = """\
+2 cases slower, 1 faster but less accurate. This gate sees 0.8 % here.
+! the machine changed: compute +2.10 %
+  kernel _gemm1 (registers 168 → 190): 2 cases of 2 families slower, +3.00 % … +5.00 %
+  moe/prefill: 1 of 1 case faster but less accurate, -8.00 %
+
+ verdict         case               base → head           change [interval]           sees
+ ─────────────────────────────────────────────────────────────────────────────────────────
+ regressed       moe/decode[m=1]    1.000 µs → 1.050 µs   +5.00 % [+4.80 … +5.20]   0.40 %
+ regressed       gemm[m=1]          1.000 µs → 1.030 µs   +3.00 % [+2.80 … +3.20]   1.00 %
+ less accurate   moe/prefill[m=1]   1.000 µs → 920.0 ns   -8.00 % [-8.20 … -7.80]        –
+
+
+Why
+regressed moe/decode[m=1], confirmed by fresh processes
+  · _gemm1: registers 168 → 190
+regressed gemm[m=1], confirmed by fresh processes
+less accurate moe/prefill[m=1]
+  · less accurate: error (RMS) 0.004 → 0.009, tolerance 0.02
+
+base aaaaaaaaaa Base
+head bbbbbbbbbb Faster tiles
+environment NVIDIA H200 · driver 580.1 · cuda 13.0 · torch 2.11.0 · triton 3.6.0
+canaries compute +2.10 %
+threshold 2.00 % · comparison cccccccccccc
+again: perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick
+"""
+
+
+def test_what_makes_a_verdict_trusted_is_shown() -> None:
+    assert comparison_text(trusted(), width=100) == TRUSTED
+
+
+def test_canaries_of_a_run_are_not_among_its_cases() -> None:
+    canary = result("perfsuite/canary[compute]")
+    failed = replace(result("perfsuite/canary[memory]", status=Status.FAILED), message="lost")
+    text = run_text(run(), [result(), canary, failed], width=140)
+    assert text.startswith("1 case ok.\n")
+    assert "\ncanaries compute 1.004 µs, memory failed\n" in text
+    assert "canary" not in text

@@ -3,9 +3,9 @@ import math
 import pytest
 from stats_example import block, blocks, result, sides
 
-from perfsuite.stats.paired import Effect, paired_effect
-from perfsuite.stats.settle import what_settles
-from perfsuite.stats.signed_rank import hodges_lehmann, interval, smallest_count
+from perfsuite.stats.paired import Effect, Terms, paired_effect
+from perfsuite.stats.settle import pairs_to_settle, what_settles
+from perfsuite.stats.signed_rank import hodges_lehmann, interval
 
 
 def test_hodges_lehmann_of_a_hand_computed_sample() -> None:
@@ -29,12 +29,8 @@ def test_few_values_give_their_range_and_say_what_it_reaches(count: int, reached
     assert (found.low, found.high, found.confidence) == (0.0, count - 1.0, reached)
 
 
-def test_eight_values_are_the_fewest_for_99_percent() -> None:
-    assert smallest_count(0.99) == 8
-
-
-def effect_of(log_ratios: list[list[float]]) -> Effect:
-    effect = paired_effect(*sides(log_ratios))
+def effect_of(log_ratios: list[list[float]], threshold: float = 0.02) -> Effect:
+    effect = paired_effect(*sides(log_ratios), Terms(threshold))
     assert effect is not None
     return effect
 
@@ -42,33 +38,34 @@ def effect_of(log_ratios: list[list[float]]) -> Effect:
 def test_effect_of_a_plain_case() -> None:
     effect = effect_of([[0.01, 0.02, 0.03], [0.01, 0.02, 0.03]])
     assert effect.change == pytest.approx(math.expm1(0.02))
-    assert (effect.low, effect.high) == pytest.approx((math.expm1(0.01), math.expm1(0.03)))
+    # At least the range of the blocks; the prior on pairs makes it wider.
+    assert effect.low < math.expm1(0.01) and effect.high > math.expm1(0.03)
+    assert math.log1p(effect.high) - 0.02 == pytest.approx(0.02 - math.log1p(effect.low))
     assert (effect.pairs, effect.blocks, effect.rounds) == (2, 6, 18)
     assert effect.half_width == pytest.approx((effect.high - effect.low) / 2)
     assert effect.base_ns == 1000.0
+    assert effect.pair_changes == pytest.approx((math.expm1(0.02),) * 2)
     assert effect.enough
-    assert not effect.stretched
 
 
-def test_interval_holds_every_pair_even_where_blocks_outvote_it() -> None:
-    agreeing = [[0.0] * 10 for _ in range(3)]
-    effect = effect_of([*agreeing, [0.05]])
-    assert effect.stretched
-    assert effect.high == pytest.approx(math.expm1(0.05))
-    assert effect.low == pytest.approx(0.0)
+def test_a_pair_that_disagrees_widens_the_interval() -> None:
+    agreeing = effect_of([[0.0] * 4] * 4)
+    effect = effect_of([*[[0.0] * 4] * 3, [0.05] * 4])
+    assert effect.half_width > 10 * agreeing.half_width
+    assert effect.low < 0 < effect.high
 
 
 def test_the_median_round_counts_not_the_stall() -> None:
     base = result(tuple(block(pair, 0, [100, 100, 100]) for pair in range(2)))
     head = result(tuple(block(pair, 0, [101, 40_000, 101]) for pair in range(2)))
-    effect = paired_effect(base, head)
+    effect = paired_effect(base, head, Terms(0.02))
     assert effect is not None and effect.change == pytest.approx(0.01)
 
 
 def test_throttled_rounds_are_left_out_where_others_remain() -> None:
     base = result((block(0, 0, [100, 100, 100]), block(1, 0, [100, 100])))
     head = result((block(0, 0, [150, 150, 102], throttled=[0, 1]), block(1, 0, [102, 102])))
-    effect = paired_effect(base, head)
+    effect = paired_effect(base, head, Terms(0.02))
     assert effect is not None
     assert effect.change == pytest.approx(0.02)
     assert (effect.rounds, effect.notes) == (3, ())
@@ -77,7 +74,7 @@ def test_throttled_rounds_are_left_out_where_others_remain() -> None:
 def test_throttled_rounds_are_used_and_named_where_nothing_else_remains() -> None:
     base = result((block(0, 0, [100, 100], throttled=[0, 1]), block(1, 0, [100])))
     head = result((block(0, 0, [102, 102]), block(1, 0, [102])))
-    effect = paired_effect(base, head)
+    effect = paired_effect(base, head, Terms(0.02))
     assert effect is not None
     assert effect.notes == ("throttled throughout in 1 of 2 blocks: those rounds are used",)
     assert effect.rounds == 3
@@ -86,7 +83,7 @@ def test_throttled_rounds_are_used_and_named_where_nothing_else_remains() -> Non
 def test_only_rounds_with_a_counterpart_count() -> None:
     base = result((block(0, 0, [100, 100, 100]), block(0, 1, [100])))
     head = result((block(0, 0, [110]), block(1, 0, [500])))
-    effect = paired_effect(base, head)
+    effect = paired_effect(base, head, Terms(0.02))
     assert effect is not None
     assert effect.change == pytest.approx(0.1)
     assert (effect.rounds, effect.blocks) == (1, 1)
@@ -94,8 +91,8 @@ def test_only_rounds_with_a_counterpart_count() -> None:
 
 
 def test_no_effect_without_common_rounds_or_with_times_below_resolution() -> None:
-    assert paired_effect(result(), result()) is None
-    assert paired_effect(result((block(0, 0, [0.0]),)), result((block(0, 0, [1.0]),))) is None
+    assert paired_effect(result(), result(), Terms(0.02)) is None
+    assert paired_effect(result((block(0, 0, [0.0]),)), result((block(0, 0, [1.0]),)), Terms(0.02)) is None
 
 
 @pytest.mark.parametrize("log_ratios", [[[0.1] * 20], [[0.1, 0.1], [0.1, 0.1, 0.1]]])
@@ -105,29 +102,28 @@ def test_one_pair_or_five_blocks_are_never_enough(log_ratios: list[list[float]])
     assert "needs at least 6 blocks in 2 pairs" in what_settles(effect, 0.02)
 
 
-def test_what_settles_scales_with_the_square_of_the_shortfall() -> None:
-    # 2.04 % down to the interval's end, 1.05 % to the threshold: 6 · (2.04 / 1.05)² = 22.9 blocks in all.
-    effect = effect_of([[0.01, 0.03, 0.05], [0.01, 0.03, 0.05]])
-    assert "about 17 more blocks" in what_settles(effect, 0.02)
+def test_what_settles_counts_pairs_of_processes() -> None:
+    effect = effect_of([[0.012, 0.014, 0.016, 0.018]] * 2)
+    more = pairs_to_settle(effect)
+    assert more is not None and more > 1
+    assert f"about {more} more pairs of processes would settle it" in what_settles(effect, 0.02)
+    assert "blocks in a pair by" in what_settles(effect, 0.02)
 
 
 def test_what_settles_names_disagreeing_pairs() -> None:
-    effect = effect_of([[0.0] * 10, [0.0] * 10, [0.0] * 10, [0.05]])
-    assert what_settles(effect, 0.04).startswith(
-        "the pairs disagree (0.00 % … +5.13 %): about 20 more blocks"
-    )
-    assert "in new pairs" in what_settles(effect, 0.04)
+    effect = effect_of([[0.0] * 4, [0.0] * 4, [0.0] * 4, [0.05] * 4])
+    assert "the pairs disagree: 0.00 % … +5.13 %" in what_settles(effect, 0.04)
 
 
 def test_what_settles_admits_that_patience_will_not() -> None:
-    effect = effect_of([[0.01, 0.02, 0.03], [0.01, 0.02, 0.03]])
+    effect = effect_of([[0.01, 0.02, 0.03], [0.01, 0.02, 0.03]], math.expm1(0.02))
     assert "hardly settle" in what_settles(effect, math.expm1(0.02))
 
 
 def test_order_of_blocks_does_not_matter() -> None:
     base, head = sides([[0.01, 0.02, 0.03], [0.0, 0.02, 0.05]])
     shuffled = result(head.blocks[::-1], code="b")
-    assert paired_effect(base, shuffled) == paired_effect(base, head)
+    assert paired_effect(base, shuffled, Terms(0.02)) == paired_effect(base, head, Terms(0.02))
 
 
 def test_blocks_helper_plants_what_it_says() -> None:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from perfsuite.model import (
+    Alert,
     Block,
     Commit,
     Comparison,
@@ -30,6 +31,19 @@ from perfsuite.model import (
 NOON = datetime(2025, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
 H200 = Environment(
     "node-1", gpu="NVIDIA H200", driver="580.1", torch="2.11.0", triton="3.6.0", clocks="default"
+)
+ALERT = Alert(
+    id="ab" * 16,
+    repository="owner/name",
+    case="moe/decode[m=1]",
+    fingerprint="f" * 16,
+    kind="slower",
+    before="1" * 40,
+    after="2" * 40,
+    change=0.05,
+    low=0.04,
+    high=0.06,
+    raised_at=NOON,
 )
 # \udcff: what Python makes of a byte that is not UTF-8, in a commit's subject or a crash's output.
 _LETTERS = "ab[]=,%'\"\\ \n\t/_\x00\x1aµ€😀\udcff{}:"

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, text
-from store_example import NOON, make_comparison, make_result, make_run
+from store_example import ALERT, NOON, make_comparison, make_result, make_run
 
 from perfsuite.errors import StoreError
+from perfsuite.model import Noise
 from perfsuite.store import Store, check
 from perfsuite.store.schema import VERSION_TABLE
 
@@ -20,6 +21,8 @@ def filled(store: Store) -> Store:
     store.save_result(make_run(7).id, make_result("a"))
     store.save_result(make_run(7).id, replace(make_result("b"), blocks=()))
     store.finish_run(make_run(7).id, NOON)
+    store.save_noise(make_comparison().id, {"a": ("v1", Noise())})
+    store.save_alerts([ALERT])
     return store
 
 
@@ -66,6 +69,9 @@ def test_a_sound_database_has_no_problems(filled: Store) -> None:
         ("UPDATE environments SET document = '[]'", "environment: an object was expected"),
         ("UPDATE kernels SET document = 'x'", "is damaged"),
         ("UPDATE comparisons SET case_thresholds = '{'", "comparison 00000001"),
+        ("UPDATE comparisons SET noise = '[]'", "comparison 00000001"),
+        ("UPDATE alerts SET state = 'gone'", "alert abababab"),
+        ("UPDATE noise SET comparison_id = 'c'", "noise a: comparison_id c is not there"),
         (f"UPDATE {VERSION_TABLE} SET version_num = '0007'", "the tables are of version 0007"),
     ],
 )

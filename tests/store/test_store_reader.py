@@ -29,6 +29,16 @@ def test_runs_are_newest_first_and_filtered(store: Store) -> None:
     assert [run.repository for run in store.reader.runs(repository="other/one")] == ["other/one"]
 
 
+def test_repositories_are_those_of_the_runs(store: Store) -> None:
+    assert store.reader.repositories() == []
+    for number, (repository, kind) in enumerate(
+        (("b/b", "run"), ("a/a", "import"), ("a/a", "run"), ("B", "base"))
+    ):
+        store.start_run(make_run(number, repository=repository, kind=kind))
+    assert store.reader.repositories() == ["B", "a/a", "b/b"]
+    assert store.reader.repositories(kinds=("run",)) == ["a/a", "b/b"]
+
+
 def test_a_run_is_found_by_id_sha_or_latest(store: Store) -> None:
     first = make_run(0xAB)
     again = replace(first, id="f" * 32, started_at=first.started_at + timedelta(hours=1))

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from store_example import make_comparison, make_result, make_run
 
+from perfsuite.model import Noise
 from perfsuite.store import Store, check, open_store
 from perfsuite.store.engine import make_engine, parse_address
 from perfsuite.store.schema import REVISION, VERSION_TABLE, alembic_config, migrate
@@ -70,6 +71,18 @@ def test_an_older_database_is_brought_up_when_opened(store_url: str) -> None:
         assert check(store) == []
 
 
+def test_a_comparison_of_before_there_was_noise_is_kept(store_url: str) -> None:
+    comparison = make_comparison(case_thresholds={"moe": 0.05})
+    with open_store(store_url) as store:
+        store.start_comparison(comparison)
+        store.save_noise(comparison.id, {"a": ("v1", Noise())})
+    migrate(parse_address(store_url), "0001")
+    with open_store(store_url) as store:
+        assert store.reader.comparison("latest") == comparison
+        assert store.reader.noise(comparison.head.repository, comparison.head.environment.fingerprint) == {}
+        assert check(store) == []
+
+
 def test_opening_an_up_to_date_database_does_not_migrate(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +107,16 @@ def test_opening_an_up_to_date_database_does_not_migrate(
             "ix_results_case_id_run_id",
         ),
         ("SELECT * FROM runs WHERE sha = 'a'", "ix_runs_sha"),
+        (
+            "SELECT case_id, version, sum(pairs) FROM noise WHERE repository = 'a' AND fingerprint = 'b'"
+            " GROUP BY case_id, version",
+            "ix_noise_repository_fingerprint_case_id_version",
+        ),
+        (
+            "SELECT * FROM alerts WHERE state = 'open' ORDER BY raised_at DESC, id DESC",
+            "ix_alerts_state_raised_at_id",
+        ),
+        ("SELECT * FROM alerts WHERE repository = 'a' AND case_id = 'b'", "sqlite_autoindex_alerts_2"),
     ],
 )
 def test_usual_queries_use_an_index(sqlite_store: Store, sql: str, index: str) -> None:

@@ -1,0 +1,86 @@
+"""Comparing two stored runs: `perfsuite compare --stored BASE HEAD`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perfsuite.config import Config
+    from perfsuite.model import ComparisonReport, Result, Run
+    from perfsuite.store import Reader
+
+STORED = "stored"
+"""Kind of such a comparison; it is not stored itself: it can be made again at any time."""
+
+
+def compare_stored(
+    config: Config,
+    reader: Reader,
+    base_reference: str,
+    head_reference: str,
+    threshold: float | None = None,
+    controls: Collection[str] = (),
+) -> ComparisonReport:
+    """Two runs of different moments, judged with the noise between runs.
+
+    Args:
+        config: thresholds.
+        reader: the store that has both.
+        base_reference: id, beginning of an id or of a commit's sha, or `latest`.
+        head_reference: likewise.
+        threshold: relevant change; default: the configured one.
+        controls: patterns (as `-k`) of cases of which the user knows that their code is the same.
+
+    Raises:
+        UsageError: no such run, twice the same one, or runs of different environments.
+    """
+    from perfsuite.cases import match_cases
+    from perfsuite.errors import UsageError
+    from perfsuite.model import Comparison
+    from perfsuite.stats.unpaired import unpaired_report
+
+    base, head = reader.run(base_reference), reader.run(head_reference)
+    if base.id == head.id:
+        raise UsageError(
+            f"{base_reference!r} and {head_reference!r} are one run, {base.id[:12]} of {base.commit.label}",
+            "name two runs by the beginning of their ids",
+        )
+    comparison = Comparison(
+        id=hashlib.sha256(f"{base.id} {head.id}".encode()).hexdigest()[:32],
+        base=base,
+        head=head,
+        threshold=config.threshold if threshold is None else threshold,
+        started_at=head.started_at,
+        finished_at=head.finished_at,
+        case_thresholds=dict(config.case_thresholds),
+        kind=STORED,
+    )
+    base_results, head_results = reader.results(base.id), reader.results(head.id)
+    names = [result.case for result in head_results]
+    named = {case for pattern in controls for case in match_cases(pattern, names)}
+    history = {result.case: _earlier(reader, base, head, result) for result in base_results}
+    return unpaired_report(comparison, base_results, head_results, history, named)
+
+
+def _earlier(reader: Reader, base: Run, head: Run, result: Result) -> list[float]:
+    """Median times of the case in the runs before base, the oldest first; ns."""
+    from perfsuite.cli.series import KINDS
+    from perfsuite.model import Status
+
+    points = reader.series(result.case, base.environment.fingerprint, repository=base.repository, kinds=KINDS)
+    place = next((index for index, point in enumerate(points) if point.run.id == base.id), None)
+    # A base that is in no series itself, a dirty tree's, has the runs that were measured before it.
+    before = (
+        points[:place] if place is not None else [p for p in points if p.run.started_at < base.started_at]
+    )
+    return [
+        point.median_ns
+        for point in before
+        if point.run.id != head.id
+        and not point.run.commit.dirty
+        and point.status is Status.OK
+        and (point.version, point.timer) == (result.version, result.timer)
+        and point.median_ns is not None
+    ]

@@ -1,0 +1,78 @@
+"""Noise floors: what comparisons of unchanged code showed, and what a gate can see because of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from perfsuite.model import ComparisonReport, Noise, Result, Verdict
+from perfsuite.stats.components import is_known
+from perfsuite.stats.paired import block_values
+
+FLOOR_ERROR = 3.29
+"""Standard normal quantile of 99.9 %, two-sided: at most one comparison of equal code in 1,000 is beyond."""
+STANDARD_PAIRS, STANDARD_BLOCKS = 2, 8
+"""What the floor is told for: the shortest ordinary comparison, two pairs of four blocks."""
+
+
+def noise_of(base: Result, head: Result, *, same_code: bool) -> Noise | None:
+    """What one comparison of unchanged code adds to what is known of a case; None without matched blocks.
+
+    Args:
+        same_code: the true change is zero. Else it is near zero and unknown: its own mean is taken out, at
+            the cost of one degree of freedom.
+    """
+    groups = block_values(base, head)
+    count = sum(map(len, groups))
+    if not count:
+        return None
+    centres = [fmean(group) for group in groups]
+    middle = (
+        0.0
+        if same_code
+        else sum(len(group) * centre for group, centre in zip(groups, centres, strict=True)) / count
+    )
+    return Noise(
+        between=sum(len(g) * (centre - middle) ** 2 for g, centre in zip(groups, centres, strict=True)),
+        pairs=len(groups) - (not same_code),
+        within=sum((value - c) ** 2 for g, c in zip(groups, centres, strict=True) for value in g),
+        freedom=count - len(groups),
+        comparisons=1,
+    )
+
+
+def floor_of(noise: Noise | None, pairs: int = STANDARD_PAIRS, blocks: int = STANDARD_BLOCKS) -> float | None:
+    """The relative change that a comparison of unchanged code stays within, 999 times in 1,000.
+
+    None where too little of it was seen.
+    """
+    if noise is None or not is_known(noise):
+        return None
+    within = noise.within / noise.freedom
+    size = 1 + noise.freedom / noise.pairs
+    between = max(0.0, noise.between / noise.pairs - within) / size
+    return math.expm1(min(700.0, FLOOR_ERROR * math.sqrt(between / pairs + within / blocks)))
+
+
+def noise_by_case(
+    report: ComparisonReport, base: Sequence[Result], head: Sequence[Result]
+) -> dict[str, tuple[str, Noise]]:
+    """Case → version, and what this comparison adds to what is known: of unchanged cases and the canaries.
+
+    Of a comparison of kind `noise`, whose sides are the same commit, all cases count: leaving out those that
+    look changed would make the noise look smaller than it is.
+    """
+    bases = {result.case: result for result in base}
+    heads = {result.case: result for result in head}
+    found = {}
+    for compared in (*report.comparisons, *report.canaries):
+        before, after = bases.get(compared.case), heads.get(compared.case)
+        if before is None or after is None or before.version != after.version:
+            continue
+        same = report.comparison.kind == "noise" or before.launches.same_code(after.launches)
+        if same or compared.verdict is Verdict.UNCHANGED:
+            noise = noise_of(before, after, same_code=same)
+            if noise is not None:
+                found[compared.case] = (after.version, noise)
+    return found

@@ -1,0 +1,127 @@
+"""Alerts: raised once, kept with what people said of them."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from store_example import ALERT, NOON, random_value
+
+from perfsuite.errors import StoreError, UsageError
+from perfsuite.model import Alert, AlertState
+from perfsuite.store import Store, check, open_store
+
+
+def alert(number: int, **changes: Any) -> Alert:
+    made = replace(ALERT, id=f"{number:08x}" + "0" * 24, after=f"{number:040x}")
+    return replace(made, raised_at=NOON + timedelta(days=number), **changes)
+
+
+def test_alerts_survive(store: Store) -> None:
+    rng = random.Random(5)
+    made = [replace(random_value(rng, Alert), id=f"{number:032x}") for number in range(20)]
+    # A size that is no number is unknown.
+    known = [
+        replace(item, **{name: _finite(getattr(item, name)) for name in ("change", "low", "high")})
+        for item in made
+    ]
+    store.save_alerts(made)
+    assert {item.id: item for item in store.reader.alerts()} == {item.id: item for item in known}
+    assert check(store) == []
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def test_alerts_are_newest_first_and_filtered(store: Store) -> None:
+    store.save_alerts(
+        [alert(1), alert(3, case="b"), alert(2, state=AlertState.NOISE), alert(4, repository="x/y")]
+    )
+    reader = store.reader
+    assert [item.id[:8] for item in reader.alerts()] == ["00000004", "00000003", "00000002", "00000001"]
+    assert reader.alerts("x/y") == [alert(4, repository="x/y")]
+    assert reader.alerts(case="b") == [alert(3, case="b")]
+    assert reader.alerts(states=[AlertState.NOISE, AlertState.FIXED]) == [alert(2, state=AlertState.NOISE)]
+    assert reader.alerts("owner/name", ALERT.case, [AlertState.OPEN]) == [alert(1)]
+    assert reader.alerts(states=[]) == []
+
+
+def test_an_alert_is_found_by_the_beginning_of_its_id(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"there is no alert in .* yet") as caught:
+        store.reader.alert("ab")
+    assert "perfsuite alerts update" in caught.value.next_step
+    store.save_alerts([ALERT, alert(1), alert(0x10)])
+    assert store.reader.alert("AB") == ALERT
+    assert store.reader.alert(alert(1).id) == alert(1)
+    with pytest.raises(UsageError, match="is the beginning of 2 alerts"):
+        store.reader.alert("000000")
+    with pytest.raises(UsageError, match="there is no alert 'ff'") as caught:
+        store.reader.alert("ff")
+    assert "moe/decode[m=1] slower" in caught.value.next_step
+
+
+def test_a_change_that_moves_stays_the_same_alert(store: Store) -> None:
+    store.save_alerts([ALERT])
+    moved = replace(ALERT, before="2" * 40, after="3" * 40, change=0.07)
+    store.save_alerts([moved])
+    assert store.reader.alerts() == [moved]
+
+
+def test_a_change_is_raised_once(store: Store) -> None:
+    store.save_alerts([ALERT])
+    store.save_alerts([replace(ALERT, id="cd" * 16), replace(ALERT, id="ef" * 16, metric="memory")])
+    assert {item.id[:2] for item in store.reader.alerts()} == {"ab", "ef"}
+    # Nor does another alert move onto it.
+    other = replace(ALERT, id="01" * 16, after="9" * 40)
+    store.save_alerts([other])
+    store.save_alerts([replace(other, after=ALERT.after)])
+    assert store.reader.alert("01") == other
+
+
+def test_what_a_person_says_is_kept(store: Store) -> None:
+    store.save_alerts([ALERT])
+    later = NOON + timedelta(hours=1)
+    store.set_alert(ALERT.id, AlertState.EXPECTED, "the price of accuracy", "Ada", later)
+    # A machine that read it before, and one that looked on its own.
+    store.save_alerts([ALERT])
+    earlier = replace(ALERT, state=AlertState.FIXED, changed_by="perfsuite", changed_at=NOON)
+    store.save_alerts([replace(earlier, change=0.08)])
+    said = replace(
+        ALERT,
+        change=0.08,
+        state=AlertState.EXPECTED,
+        reason="the price of accuracy",
+        changed_by="Ada",
+        changed_at=later,
+    )
+    assert store.reader.alerts() == [said]
+    fixed = replace(said, state=AlertState.FIXED, reason="back", changed_at=later + timedelta(days=1))
+    store.save_alerts([fixed])
+    assert store.reader.alerts() == [fixed]
+
+
+def test_an_unknown_alert_cannot_be_set(store: Store) -> None:
+    with pytest.raises(StoreError, match="there is no alert abc"):
+        store.set_alert("abc", AlertState.NOISE, "", "Ada", NOON)
+
+
+def test_several_writers_raise_an_alert_once(store_url: str) -> None:
+    def work(number: int) -> None:
+        with open_store(store_url) as mine:
+            barrier.wait()
+            mine.save_alerts([replace(alert(key), id=f"{number:016x}{key:016x}") for key in range(10)])
+
+    barrier = threading.Barrier(4)
+    open_store(store_url).close()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    with open_store(store_url) as store:
+        assert sorted(item.after for item in store.reader.alerts()) == [alert(key).after for key in range(10)]
+        assert check(store) == []
