@@ -28,7 +28,7 @@ COPY_MARGIN = 1.2
 MOST_SETS = 256
 """Of ops so small that no number of sets leaves the L2: enough placements, and quickly made."""
 LONGEST_WALK_NS = 2_000_000
-"""For the same ops: a graph is walked once a round, and twice this is what a pair of rounds may cost."""
+"""Of a graph whose sets stay in the L2 whatever their number: more sets would only cost time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,21 @@ class Buffers:
         """
         self.extend(1)
         least = self.spec.rotate or (SETS_OF_SHORT if once_ns < SHORT_NS else SETS)
-        most = self.spec.rotate or max(least, min(MOST_SETS, int(LONGEST_WALK_NS / max(once_ns, 1.0))))
+        most = self.spec.rotate or MOST_SETS
+        wanted = L2_MULTIPLE * memory.l2
         storages = storage_bytes(self._made)
         while len(self._made) < most:
             total = sum(storages.values())
-            if len(self._made) >= least and total > L2_MULTIPLE * memory.l2:
+            if len(self._made) >= least and total > wanted:
                 break
             if total * (len(self._made) + 1) / len(self._made) > memory.free * MEMORY_SHARE:
                 break
             self.extend(len(self._made) + 1)
             storages.update(storage_bytes(self._made[-1]))
+            added = sum(storages.values()) - total
+            if total + added * (most - len(self._made)) <= wanted:
+                # No number of sets leaves the L2.
+                most = min(most, max(least, int(LONGEST_WALK_NS / max(once_ns, 1.0))))
 
     def fit_twice(self, memory: Memory) -> bool:
         """Whether copies fit beside what was made. `memory`: as it is now, with the sets in it."""

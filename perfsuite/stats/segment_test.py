@@ -1,0 +1,125 @@
+"""Whether two neighbouring segments of a history differ: the significance, apart from the size.
+
+Two tests look at each step, and the stronger speaks: a t-test on winsorized values whose variances are
+moderated (it sees a clear step after three points), and the rank-sum test (it sees a small step under noise
+with heavy tails or two levels). Both are said as a *strength*: the standard normal deviate of equal tail.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfsuite.stats.history_noise import Floats, Prepared
+
+LEAST_POINTS = 3
+"""A level has at least so many points: one or two are outliers until a third says the same."""
+WINDOW_POINTS = 50
+"""Points of either side that a step is judged by: what lies further back says more of drift than of it."""
+RANK_POINTS = 20
+"""The same for the ranks, where more add cost and hardly power."""
+LEAST_RANKED = 4
+"""Below that the smallest possible p of the rank-sum test is no evidence."""
+PRIOR_FREEDOM = 3.0
+"""Weight, in degrees of freedom, of the neighbourhood's noise in the variance of a segment: three points that
+happen to agree are no proof of silence (moderated t: Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
+COST_OF_PLACES = 6.0
+BASE = -18.0
+SHORTNESS = 60.0
+"""A step counts when strength² ≥ COST_OF_PLACES · log n + BASE + SHORTNESS / m, of n points with m on the
+shorter side. The form is the modified BIC's (Zhang & Siegmund, Biometrics 63, 2007: a multiple of log n for
+each change, more for ends that are close together); the constants were chosen on the tuning half of public
+histories. In 30 points with 15 on both sides it asks for 2.5, in 400 with 100 for 4.3, for three points alone
+for more than 4.9."""
+LEAST_STRENGTH = 2.0
+MOST_POINTS = 1000
+"""n counts up to here: beyond, more history is not more doubt about the newest points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What the tests say of one step. `difference` and `error` are in the unit of the prepared values."""
+
+    strength: float
+    difference: float
+    error: float
+    """Standard error of the difference, correlation of neighbours counted in."""
+    freedom: float
+
+
+def threshold(total: int, shorter: NDArray[np.intp] | int, sensitivity: float = 1.0) -> Floats:
+    """Strength that a step must reach, for the points of its shorter side."""
+    places = COST_OF_PLACES * math.log(min(max(total, 2), MOST_POINTS)) + BASE
+    asked = np.sqrt(np.maximum(places + SHORTNESS / np.maximum(shorter, 1), LEAST_STRENGTH**2))
+    return np.asarray(asked / sensitivity, dtype=np.float64)
+
+
+def test_step(series: Prepared, start: int, at: int, stop: int) -> Test:
+    """The step at `at` between the segments `start … at` and `at … stop`."""
+    moved = _moderated_t(series, max(start, at - WINDOW_POINTS), at, min(stop, at + WINDOW_POINTS))
+    ranked = _rank_sum(series.raw[max(start, at - RANK_POINTS) : min(stop, at + RANK_POINTS)], at - start)
+    return moved if moved.strength >= ranked else Test(ranked, moved.difference, moved.error, moved.freedom)
+
+
+def deviate(t_squared: Floats, freedom: Floats | float) -> Floats:
+    """Normal deviate with the tail of Student's t, to three digits (Wallace, Ann. Math. Statist. 30, 1959)."""
+    scale = (8 * freedom + 1) / (8 * freedom + 3)
+    return np.asarray(scale * np.sqrt(freedom * np.log1p(t_squared / freedom)), dtype=np.float64)
+
+
+def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Test:
+    """Welch's t on winsorized values, its variances moderated, its freedom reduced by correlation."""
+    before, after = series.clean[start:at], series.clean[at:stop]
+    n, m = len(before), len(after)
+    centre, new = float(before.mean()), float(after.mean())
+    rest = np.concatenate((before - centre, after - new))
+    squares = rest * rest
+    left, right = float(squares[:n].sum()), float(squares[n:].sum())
+    known = PRIOR_FREEDOM * float(series.noise[at]) ** 2
+    pooled = (left + right + known) / (n + m - 2 + PRIOR_FREEDOM)
+    freedom_n, freedom_m = n - 1 + PRIOR_FREEDOM, m - 1 + PRIOR_FREEDOM
+    error_n = (left + PRIOR_FREEDOM * pooled) / freedom_n / n
+    error_m = (right + PRIOR_FREEDOM * pooled) / freedom_m / m
+    squared = error_n + error_m
+    if squared <= 0:
+        return Test(math.inf if new != centre else 0.0, new - centre, 0.0, float(n + m))
+    inflation = _inflation(rest, left + right)
+    freedom = max(1.5, squared**2 / (error_n**2 / freedom_n + error_m**2 / freedom_m) / inflation)
+    squared *= inflation
+    strength = float(deviate(np.asarray((new - centre) ** 2 / squared), freedom))
+    return Test(strength, new - centre, math.sqrt(squared), freedom)
+
+
+def _inflation(rest: Floats, total: float) -> float:
+    """How much correlation of neighbours inflates a mean's variance: (1 + r)/(1 - r) of an AR(1) noise.
+
+    r is taken at the lower end of its standard error: short series do not prove correlation.
+    """
+    count = len(rest)
+    if total <= 0 or count < 2 * LEAST_POINTS:
+        return 1.0
+    correlation = float(rest[1:] @ rest[:-1]) / total + 1 / count - 1 / math.sqrt(count)
+    correlation = min(max(correlation, 0.0), 0.95)
+    return (1 + correlation) / (1 - correlation)
+
+
+def _rank_sum(window: Floats, before: int) -> float:
+    """Strength by the rank-sum test: ties and continuity corrected (Mann & Whitney 1947)."""
+    n = min(before, RANK_POINTS)
+    m = len(window) - n
+    if n < LEAST_RANKED or m < LEAST_RANKED:
+        return 0.0
+    ranks, spread = ranked(window)
+    apart = abs(float(ranks[:n].sum()))
+    return max(0.0, apart - 0.5) / math.sqrt(n * m * spread) if spread > 0 else 0.0
+
+
+def ranked(window: Floats) -> tuple[Floats, float]:
+    """Mid-ranks about their mean, and what times n · m is the variance of a sum of n of them."""
+    size = len(window)
+    _, place, ties = np.unique(window, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place] - (size + 1) / 2
+    return np.asarray(ranks, dtype=np.float64), float(ranks @ ranks) / (size * (size - 1))
