@@ -12,7 +12,7 @@ from dashboard.words import escape, run_label, utc
 from perfsuite.config import load_config, process_environ
 from perfsuite.errors import PerfsuiteError
 from perfsuite.model import Comparison, Run, Timer
-from perfsuite.report.words import headline, machine_note, run_answer, timer_label
+from perfsuite.report.words import finding_parts, headline, machine_note, run_answer, timer_label
 
 ALL = "all"
 _CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "responsive": True}
@@ -70,8 +70,11 @@ def comparison_section(database: data.Database) -> str | None:
     comparison = known[chosen]
     report = data.report(database, comparison)
     (st.error if report.red else st.info)(escape(headline(report)))
+    if report.machine:
+        st.warning(escape(report.machine))
     for finding in report.findings:
-        st.markdown(f"- **{escape(finding.family)}**: {escape(finding.text)}")
+        subject, rest = finding_parts(finding)
+        st.markdown(f"- **{escape(subject)}**: {escape(rest)}")
     frame = frames.comparison_frame(report)
     if frame["change"].notna().any():
         st.plotly_chart(charts.forest(frame), key="forest", config=_CHART)

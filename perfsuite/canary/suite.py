@@ -17,13 +17,13 @@ FACTOR, SUMMAND = 0.9990234375, 0.0009765625
 """1 − 2⁻¹⁰ and 2⁻¹⁰: values tend to 1, rounding errors do not grow."""
 COPY_ELEMENTS = 1 << 26
 """256 MiB in, 256 MiB out: five times the L2 of an H100; about 0.12 ms."""
-CHAIN, CHAIN_ELEMENTS = 4, 1024
-"""Kernels of one block that wait for each other: nothing but launching and latency."""
+CHAIN, CHAIN_ELEMENTS = 4, 1 << 15
+"""Small kernels that wait for each other: nothing but launching and latency."""
 SMALL_ELEMENTS, SMALL_STEPS = 4096, 16
 """For Triton's interpreter."""
 ROTATE = {"compute": 16, "memory": 8, "launch": 256}
-"""Buffer sets. Few, since every comparison pays for them, the copy's are large; of the chain many: with 16 its
-time depends by 4 % on which side allocated first (an H200)."""
+"""Buffer sets. Few, since every comparison pays for them, the copy's are large. Of the chain many, of 128 KiB:
+in a handful of pages its time depends by 4 % on which pages they are (an H200)."""
 
 
 def multiply_add(x: torch.Tensor, steps: int) -> torch.Tensor:
@@ -47,10 +47,10 @@ def copy(x: torch.Tensor) -> torch.Tensor:
 
 
 def increments(x: torch.Tensor) -> torch.Tensor:
-    """x + CHAIN, one kernel after the other. x: fp32 [n] of one block, contiguous."""
+    """x + CHAIN, one kernel after the other. x: fp32 [n], contiguous."""
     for _ in range(CHAIN):
         out = torch.empty_like(x)
-        device._increment[(1,)](x, out, x.numel(), BLOCK=CHAIN_ELEMENTS, num_warps=4)
+        device._increment[(triton.cdiv(x.numel(), 1024),)](x, out, x.numel(), BLOCK=1024, num_warps=4)
         x = out
     return x
 
@@ -87,6 +87,7 @@ CANARIES: dict[str, dict[str, Any]] = {
         "function": increments,
         "reference": increments_reference,
         "inputs": numbers(CHAIN_ELEMENTS),
+        "small": numbers(SMALL_ELEMENTS),
         "bytes": 8 * CHAIN_ELEMENTS,
     },
 }

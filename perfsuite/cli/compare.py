@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,13 @@ HeadArgument = Annotated[
     str | None,
     typer.Argument(metavar="HEAD", help="Revision. Default: the working tree, uncommitted changes included."),
 ]
+StoredOption = Annotated[
+    bool, typer.Option("--stored", help="Compare two stored runs (by id or commit) instead of measuring.")
+]
+ControlOption = Annotated[
+    Sequence[str],
+    typer.Option("--control", metavar="PATTERN", help="With --stored: cases whose code is the same (as -k)."),
+]
 ThresholdOption = Annotated[
     str | None,
     typer.Option(
@@ -56,11 +64,14 @@ def compare(
     json: JsonOption = None,
     markdown: MarkdownOption = None,
     timings: TimingsOption = False,
+    stored: StoredOption = False,
+    control: ControlOption = (),
 ) -> None:
     """Measure two revisions in lockstep and say what became faster or slower, and why.
 
     Without arguments: the working tree, uncommitted changes included, against the merge base with the
-    default branch.
+    default branch. With --stored nothing is measured: BASE and HEAD are two stored runs of different moments,
+    judged with the noise that earlier runs and the controls show.
     """
     from perfsuite.cli.lockstep import Request, measure
     from perfsuite.cli.measuring import make_plan
@@ -75,6 +86,10 @@ def compare(
     check_target(markdown)
     config = services.config(db)
     share = share_of(threshold, config.threshold)
+    if stored:
+        report = _stored(config, base, head, share, control)
+        show_comparison(services, config, report, json, markdown)
+        raise typer.Exit(exit_code(report))
     repository = Repository.discover(config.root)
     sides = sides_of(repository, config, base, head)
     plan = make_plan(services, config, profile, pattern)
@@ -85,6 +100,19 @@ def compare(
     if timings:
         show_timings(plan)
     raise typer.Exit(exit_code(report))
+
+
+def _stored(
+    config: Config, base: str | None, head: str | None, threshold: float, controls: Sequence[str]
+) -> ComparisonReport:
+    from perfsuite.cli.unpaired import compare_stored
+    from perfsuite.errors import UsageError
+    from perfsuite.store import open_store
+
+    if base is None or head is None:
+        raise UsageError("--stored needs two runs", "perfsuite compare --stored BASE HEAD, by id or by commit")
+    with open_store(config.database, create=False) as store:
+        return compare_stored(config, store.reader, base, head, threshold, controls)
 
 
 def show_comparison(

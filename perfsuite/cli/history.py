@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from perfsuite.config import Config
     from perfsuite.report.history import History
     from perfsuite.stats.change_points import ChangePoint
-    from perfsuite.stats.rules import Series
+    from perfsuite.stats.rules import Alarm, Series
     from perfsuite.store import Reader
 
 CaseArgument = Annotated[
@@ -44,8 +44,8 @@ def history(
 ) -> None:
     """Show the history of a case on the default branch: level, change points, and between which commits.
 
-    Runs of dirty trees are left out. Another driver, Triton or benchmark is a boundary, no regression. Several
-    cases get a line each.
+    Runs of dirty trees are left out. Another driver, Triton or benchmark is a boundary, no regression.
+    Several cases get a line each.
     """
     from perfsuite.cli.output import STANDARD_OUTPUT, check_target, show, show_json, text_width
     from perfsuite.cli.services import Services
@@ -108,3 +108,48 @@ def _stored(
 
     branch = None if all_branches else default_branch_of(config, repository)
     return stored_series(reader, case, repository=repository, branch=branch)
+
+
+def _history(stored: StoredSeries, rule: str) -> History:
+    from perfsuite.report.history import History
+
+    series = stored.series
+    return History(
+        case=stored.case,
+        repository=stored.repository,
+        machine=stored.environment.label,
+        series=series,
+        points=tuple(_changes(series, rule)),
+        boundaries=stored.boundaries,
+        subjects=tuple(point.run.commit.subject for point in stored.points),
+    )
+
+
+def _changes(series: Series, rule: str) -> Sequence[ChangePoint]:
+    from perfsuite.stats.change_points import change_points
+    from perfsuite.stats.rulebook import OURS, rule_named
+    from perfsuite.stats.rules import events
+
+    if rule == OURS:
+        return change_points(series)
+    return [_as_point(series, alarm) for alarm in events(rule_named(rule)(series))]
+
+
+def _as_point(series: Series, alarm: Alarm) -> ChangePoint:
+    """Other rules name a place and a size: no interval, no range of commits."""
+    import math
+
+    from perfsuite.stats.change_points import ChangePoint
+
+    before = max(0, alarm.index - 1)
+    return ChangePoint(
+        index=alarm.index,
+        low_index=before,
+        high_index=alarm.index,
+        change=alarm.change,
+        low=math.nan,
+        high=math.nan,
+        strength=math.nan,
+        before=series.values[before],
+        after=series.values[alarm.index],
+    )

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from perfsuite.store import Reader, Store
 
 
+CANARY_HISTORY = 30
+"""Of a canary's earlier times, the newest so many: machines age."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sides:
     base: Commit
@@ -71,21 +75,35 @@ def measure(plan: Plan, store: Store, repository: Repository, request: Request) 
 
 
 def judged(reader: Reader, reference: str) -> ComparisonReport:
-    """The verdicts, computed from the stored samples."""
-    from perfsuite.stats.judge import judge
-
+    """The verdicts, computed from the stored samples, and what the canaries' history says of the machine."""
     comparison = reader.comparison(reference)
-    return judge(comparison, reader.results(comparison.base.id), reader.results(comparison.head.id))
+    return _judged(reader, comparison)[0]
+
+
+def _judged(reader: Reader, comparison: Comparison) -> tuple[ComparisonReport, list[Result], list[Result]]:
+    from perfsuite.stats.judge import judge
+    from perfsuite.stats.machine import moved_since
+
+    base, head = (reader.results(run.id) for run in (comparison.base, comparison.head))
+    report = judge(comparison, base, head)
+    times = {canary.case: canary.base_ns for canary in report.canaries if canary.base_ns is not None}
+    since = moved_since(times, {case: _earlier_times(reader, comparison, case) for case in times})
+    machine = "; ".join(sentence for sentence in (report.machine, since) if sentence)
+    return replace(report, machine=machine), base, head
+
+
+def _earlier_times(reader: Reader, comparison: Comparison, case: str) -> list[float]:
+    """Median times of a canary in earlier comparisons here: in a run, alone on its GPU, it differs."""
+    points = reader.series(case, comparison.base.environment.fingerprint, kinds=["base"])
+    earlier = [p for p in points if p.run.started_at < comparison.base.started_at]
+    return [p.median_ns for p in earlier if p.median_ns is not None][-CANARY_HISTORY:]
 
 
 def _judged_and_remembered(store: Store, comparison_id: str) -> ComparisonReport:
-    from perfsuite.stats.judge import judge
     from perfsuite.stats.noise import noise_by_case
 
-    comparison = store.reader.comparison(comparison_id)
-    base, head = (store.reader.results(run.id) for run in (comparison.base, comparison.head))
-    report = judge(comparison, base, head)
-    store.save_noise(comparison.id, noise_by_case(report, base, head))
+    report, base, head = _judged(store.reader, store.reader.comparison(comparison_id))
+    store.save_noise(comparison_id, noise_by_case(report, base, head))
     return report
 
 

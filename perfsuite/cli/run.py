@@ -61,8 +61,23 @@ def run(
         measured = _measure(plan, store, commit, repository, resume, case_timeout)
         results = store.reader.results(measured.id)
         finished = store.reader.run(measured.id)
+        alerts = _alerts(store, config, finished, results)
     show_run(services, config, finished, results, json)
+    if alerts:
+        noun = "alert" if alerts == 1 else "alerts"
+        typer.echo(f"{alerts} {noun} new or changed: perfsuite alerts", err=True)
     raise typer.Exit(run_exit_code(results))
+
+
+def _alerts(store: Store, config: Config, run: Run, results: list[Result]) -> int:
+    """How many alerts a run of the default branch raised or changed; others say nothing of its history."""
+    from perfsuite.cli.updating import default_branch_of, update_alerts
+
+    branch = default_branch_of(config, run.repository)
+    if run.commit.dirty or branch is None or run.commit.branch != branch:
+        return 0
+    cases = {result.case for result in results}
+    return len(update_alerts(store, run.repository, branch=branch, cases=cases))
 
 
 def show_run(services: Services, config: Config, run: Run, results: list[Result], json: str | None) -> None:

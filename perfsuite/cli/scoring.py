@@ -23,8 +23,8 @@ from perfsuite.stats.rulebook import (
     rule_named,
     rule_names,
 )
-from perfsuite.stats.rules import SENSITIVITIES
-from perfsuite.stats.scoring import DataSet, Row, score, split
+from perfsuite.stats.rules import SENSITIVITIES, Series
+from perfsuite.stats.scoring import DataSet, Row, score, score_triaged, split
 from perfsuite.stats.scoring_pairs import PairedData, score_pairs
 from perfsuite.stats.scoring_reruns import RerunRow, reruns, score_rerun_judge, score_reruns
 
@@ -60,7 +60,7 @@ def score_folder(
     Args:
         rules: their names; none: all.
         names: data sets; none: all.
-        half: which part of the series, one of `perfsuite.stats.scoring.SPLITS`.
+        half: `all`, or which half of the series: `tuning` or `held-out`.
         jobs: processes; 0: one a core.
 
     Raises:
@@ -82,6 +82,14 @@ def score_folder(
         points=tuple(operating_points(baselines, levels)),
         reruns=tuple(row for row in done.values() if isinstance(row, RerunRow)),
     )
+
+
+def score_own(
+    triaged: Sequence[tuple[Series, Sequence[int], Sequence[int]]], rules: Sequence[str]
+) -> Scoreboard:
+    """Scores rules on the alerts that the users of this store triaged: see `score_triaged`."""
+    rows = [score_triaged(rule_named(name), triaged) for name in rules or rule_names()]
+    return Scoreboard("all", tuple(row for row in rows if row is not None))
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -73,3 +73,23 @@ def name_of(config: Config) -> str:
 def known_repositories(reader: Reader) -> list[str]:
     """The repositories that have series."""
     return reader.repositories(kinds=KINDS)
+
+
+def _reconciled(existing: Sequence[Alert], stored: StoredSeries, now: datetime) -> list[Alert]:
+    """The alerts of one series that are new or changed."""
+    from perfsuite.stats.alerts import reconcile
+    from perfsuite.stats.change_points import change_points
+
+    fingerprints = [point.run.environment.fingerprint for point in stored.points]
+    mine = [alert for alert in existing if alert.fingerprint in fingerprints]
+    series = stored.series
+    found = reconcile(
+        mine,
+        change_points(series),
+        series,
+        repository=stored.repository,
+        case=stored.case,
+        fingerprints=fingerprints,
+        now=now,
+    )
+    return [alert for alert in found if alert not in mine]

@@ -38,6 +38,7 @@ def run_suite(
         collected = collect(side, tree)
         cases = choose(collected, settings.pattern)
         waiting = [case for case in cases if settings.done.get(case.id) != case.version]
+        waiting += _canaries(collected, waiting, settings)
         progress.total(len(waiting) + len(collected.errors))
         side.compile_ahead(waiting)
         for result in collection_failures(collected, settings):
@@ -50,6 +51,15 @@ def run_suite(
             sink(result)
             progress.done(case.id, result.status)
     return cases
+
+
+def _canaries(
+    collected: Collected, waiting: list[CollectedCase], settings: Settings
+) -> list[CollectedCase]:
+    """The pinned kernels, wherever a GPU times anything: their history is the machine's."""
+    if not settings.gpu or all(case.plain for case in waiting):
+        return []
+    return [case for case in collected.canaries if settings.done.get(case.id) != case.version]
 
 
 def require_suite(tree: Tree) -> None:

@@ -93,12 +93,22 @@ def components(groups: Sequence[Sequence[float]], noise: Noise | None, prior: Pr
     return Components(math.sqrt(blocks), math.sqrt(pairs), error, total)
 
 
+def pair_size(noise: Noise) -> float:
+    """Blocks in a pair, on average: each comparison gave up a degree of freedom for levelling."""
+    return 1 + (noise.freedom + noise.comparisons) / noise.pairs
+
+
+def within_freedom(groups: Sequence[Sequence[float]]) -> int:
+    """Degrees of freedom of blocks within pairs: one went into levelling them."""
+    return max(0, sum(len(group) - 1 for group in groups) - 1)
+
+
 def _within(groups: Sequence[Sequence[float]], centres: Sequence[float], known: Noise | None) -> float:
     """Variance of blocks within pairs."""
     total = sum(
         (value - centre) ** 2 for group, centre in zip(groups, centres, strict=True) for value in group
     )
-    freedom = float(sum(len(group) - 1 for group in groups))
+    freedom = float(within_freedom(groups))
     if known is not None:
         weight = min(1.0, MOST_KNOWN_FREEDOM / known.freedom)
         total, freedom = total + weight * known.within, freedom + weight * known.freedom
@@ -110,6 +120,5 @@ def _expected(blocks: float, size: float, known: Noise | None, prior: Prior) -> 
     if known is None:
         return blocks + size * (prior.ratio * blocks + prior.least**2), prior.freedom
     own = known.within / known.freedom
-    known_size = 1 + known.freedom / known.pairs
-    pairs = max(0.0, known.between / known.pairs - own) / known_size
+    pairs = max(0.0, known.between / known.pairs - own) / pair_size(known)
     return blocks + size * pairs, min(known.pairs, MOST_KNOWN_FREEDOM)

@@ -43,35 +43,52 @@ class Prepared:
     logarithmic: bool
     total: int
     """Points of the series that these are the newest of: what an alarm has to hold its own against."""
+    magnitude: float
+    """Mean magnitude of the values: the scale of changes where there are no logarithms."""
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def change(self, before: float, after: float) -> float:
-        """Relative change of two levels in the unit of `raw`, slower or bigger is positive.
+        """Relative change of two levels in the unit of `raw`, bigger is positive.
 
-        Of values that are not all positive it is the difference over the larger magnitude of the two.
+        Of values that are not all positive it is the difference over the largest of the two levels' and the
+        series' magnitude: a level near zero would make everything a large change.
         """
         if self.logarithmic:
             return float(np.expm1(after - before))
-        scale = max(abs(before), abs(after))
+        scale = max(abs(before), abs(after), self.magnitude)
         return (after - before) / scale if scale else 0.0
 
 
-def prepared(values: Floats, total: int | None = None, smallest_step: float | None = None) -> Prepared:
-    """Prepares finite values; `smallest_step` where more of the series is known than these values."""
-    logarithmic = bool((values > 0).all())
-    raw = np.log(values) if logarithmic else values
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What is known of a whole series while only its newest points are looked at."""
+
+    total: int
+    smallest_step: float
+    magnitude: float
+    logarithmic: bool
+
+    @classmethod
+    def of(cls, values: Floats) -> Whole:
+        logarithmic = bool((values > 0).all())
+        raw = np.log(values) if logarithmic else values
+        magnitude = float(np.mean(np.abs(values))) if len(values) else 0.0
+        return cls(len(values), resolution(raw), magnitude, logarithmic)
+
+
+def prepared(values: Floats, whole: Whole | None = None) -> Prepared:
+    """Prepares finite values; `whole` where they are only the newest of a series."""
+    whole = whole or Whole.of(values)
+    raw = np.log(values) if whole.logarithmic else values
     differences = np.abs(np.diff(raw))
-    floor = max(
-        (resolution(raw) if smallest_step is None else smallest_step) / np.sqrt(12),
-        _SMALLEST * float(np.max(np.abs(raw), initial=0.0)),
-    )
+    floor = max(whole.smallest_step / np.sqrt(12), _SMALLEST * float(np.max(np.abs(raw), initial=0.0)))
     spread = np.maximum(_rolling_spread(differences, len(raw)), floor)
     level = running_level(raw)
     clean = np.clip(raw, level - CLIP_SPREADS * spread, level + CLIP_SPREADS * spread)
     noise = np.maximum(_rolling_spread(np.abs(np.diff(clean)), len(raw)), floor)
-    return Prepared(raw, clean, noise, logarithmic, total or len(raw))
+    return Prepared(raw, clean, noise, whole.logarithmic, whole.total, whole.magnitude)
 
 
 def resolution(raw: Floats) -> float:

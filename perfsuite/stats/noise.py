@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from perfsuite.model import ComparisonReport, Noise, Result, Verdict
-from perfsuite.stats.components import is_known
+from perfsuite.stats.components import is_known, pair_size, within_freedom
 from perfsuite.stats.paired import block_values
 
 FLOOR_ERROR = 3.29
@@ -37,7 +37,7 @@ def noise_of(base: Result, head: Result, *, same_code: bool) -> Noise | None:
         between=sum(len(g) * (centre - middle) ** 2 for g, centre in zip(groups, centres, strict=True)),
         pairs=len(groups) - (not same_code),
         within=sum((value - c) ** 2 for g, c in zip(groups, centres, strict=True) for value in g),
-        freedom=count - len(groups),
+        freedom=within_freedom(groups),
         comparisons=1,
     )
 
@@ -50,7 +50,7 @@ def floor_of(noise: Noise | None, pairs: int = STANDARD_PAIRS, blocks: int = STA
     if noise is None or not is_known(noise):
         return None
     within = noise.within / noise.freedom
-    size = 1 + noise.freedom / noise.pairs
+    size = pair_size(noise)
     between = max(0.0, noise.between / noise.pairs - within) / size
     return math.expm1(min(700.0, FLOOR_ERROR * math.sqrt(between / pairs + within / blocks)))
 

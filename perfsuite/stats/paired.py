@@ -4,8 +4,9 @@ The block is the unit of replication, nested in its pair of processes. Measured 
 allocation the log ratio of equal code scatters by 0.06 % to 0.7 % in ordinary kernels, whatever the number of
 rounds. So rounds sharpen a block and say nothing about the next one. A block's value is a median over its
 matched rounds, two by two: A B and B A. Whoever runs second in such a round has just been given the GPU, which
-may cost it 2 % (an op of 16 µs, the same H200), and in two rounds both sides pay that once. The rest is in
-`components` and `sequential`.
+may cost it 2 % (an op of 16 µs, the same H200), and in two rounds both sides pay that once. Blocks are levelled
+likewise: the side that allocated second may be slower by 4 % (a chain of kernels of one thread block), and the
+order alternates. The rest is in `components` and `sequential`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
+from statistics import fmean, median
 
 from perfsuite.model import Block, Noise, Result, Round
 from perfsuite.stats.components import prior_of
@@ -85,9 +86,15 @@ class _Matched:
     """One block's rounds of both sides, those that belong together."""
 
     pair: int
+    block: int
     rounds: tuple[tuple[Round, Round], ...]
     throttled: bool
     """No round was free of throttling: the throttled ones are used."""
+
+    @property
+    def order(self) -> int:
+        """1 where base allocated first, else −1: they take turns."""
+        return 1 if (self.pair + self.block) % 2 == 0 else -1
 
     @property
     def value(self) -> float:
@@ -144,9 +151,24 @@ def _expm1(value: float) -> float:
 
 
 def _grouped(matched: Sequence[_Matched]) -> tuple[tuple[float, ...], ...]:
-    return tuple(
-        tuple(block.value for block in group) for _, group in groupby(matched, key=lambda block: block.pair)
-    )
+    """Values by pair, levelled: what allocating first or second does is estimated within pairs and taken out."""
+    groups = [list(group) for _, group in groupby(matched, key=lambda block: block.pair)]
+    effect = _order_effect(groups)
+    return tuple(tuple(block.value - effect * block.order for block in group) for group in groups)
+
+
+def _order_effect(groups: Sequence[Sequence[_Matched]]) -> float:
+    """Half the log ratio between blocks where head allocated second and those where base did; least squares.
+
+    0 where no pair has blocks of both kinds.
+    """
+    shared, squares = 0.0, 0.0
+    for group in groups:
+        values, orders = [block.value for block in group], [float(block.order) for block in group]
+        middle, turn = fmean(values), fmean(orders)
+        shared += sum((v - middle) * (o - turn) for v, o in zip(values, orders, strict=True))
+        squares += sum((o - turn) ** 2 for o in orders)
+    return shared / squares if squares else 0.0
 
 
 def _match(base: Iterable[Block], head: Iterable[Block]) -> list[_Matched]:
@@ -160,7 +182,7 @@ def _match(base: Iterable[Block], head: Iterable[Block]) -> list[_Matched]:
         both = _match_rounds(_by_index(base_block.rounds), _by_index(head_block.rounds))
         free = tuple((a, b) for a, b in both if not (a.throttled or b.throttled))
         if both:
-            matched.append(_Matched(base_block.pair, free or both, throttled=not free))
+            matched.append(_Matched(base_block.pair, base_block.block, free or both, throttled=not free))
     return matched
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import math
 from collections.abc import Sequence
-from typing import Any
 
 from perfsuite.errors import UsageError
 from perfsuite.model import Verdict
 from perfsuite.stats.baselines import BASELINES, PAIR_BASELINES
-from perfsuite.stats.rules import NamedRule, Rule
+from perfsuite.stats.change_points import rule_at
+from perfsuite.stats.rules import Rule
 from perfsuite.stats.scoring_pairs import PairRule
 from perfsuite.stats.scoring_reruns import Rerun, RerunJudge
 from perfsuite.stats.unpaired_series import pair_verdicts
 
 OURS = "perfsuite"
 _AT = "@"
-_DETECTOR = "perfsuite.stats.change_points"
 
 
 def rule_names() -> list[str]:
     """Ours first."""
-    return [*([OURS] if _has_ours() else []), *BASELINES]
+    return [OURS, *BASELINES]
 
 
 def rule_named(name: str) -> Rule:
@@ -32,9 +30,8 @@ def rule_named(name: str) -> Rule:
         UsageError: there is none of that name.
     """
     ours, at, sensitivity = name.partition(_AT)
-    if ours == OURS and _has_ours():
-        detector: Any = importlib.import_module(_DETECTOR)
-        return NamedRule(name, detector.rule_at(float(sensitivity)) if at else detector.rule)
+    if ours == OURS:
+        return rule_at(_number(sensitivity) if at else 1.0, name)
     if name not in BASELINES:
         raise UsageError(f"there is no rule {name!r}", f"choose from {', '.join(rule_names())}")
     return BASELINES[name]
@@ -45,8 +42,14 @@ def at_sensitivity(sensitivity: float) -> str:
     return f"{OURS}{_AT}{sensitivity:g}"
 
 
-def _has_ours() -> bool:
-    return importlib.util.find_spec(_DETECTOR) is not None
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"{text!r} is no sensitivity", "give a positive number; 1 is the default")
+    return number
 
 
 def judge_reruns(many: Sequence[Rerun]) -> list[int]:

@@ -15,7 +15,7 @@ SAME_EVENT_POINTS = 5
 """An alarm this close after another of the same direction belongs to it: the margin of the scores."""
 
 
-SENSITIVITIES = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+SENSITIVITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 """What a rule with a sensitivity is scored at beside its default of 1; more of it, more alarms."""
 
 

@@ -22,7 +22,6 @@ from perfsuite.stats.rules import SAME_EVENT_POINTS, Alarm, Rule, Series, events
 
 MARGIN_POINTS = SAME_EVENT_POINTS
 """An alarm this far from a mark still finds it."""
-SPLITS = ("all", "tuning", "held-out")
 
 Marks = tuple[tuple[int, ...], ...]
 """For each annotator the first points of the new levels; empty for one who saw no change."""
@@ -68,7 +67,7 @@ def score(rule: Rule, data: DataSet) -> Row | None:
 
 
 def split(data: DataSet, name: str) -> DataSet:
-    """Half of the series, chosen by a hash of their ids: `tuning` is for looking, `held-out` for the end."""
+    """Half of the series, by a hash of their ids: `tuning` to look at, `held-out` for the end; or `all`."""
     if name == "all":
         return data
     kept = tuple(s for s in data.series if is_held_out(s.id) == (name == "held-out"))

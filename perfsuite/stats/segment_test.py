@@ -1,8 +1,9 @@
 """Whether two neighbouring segments of a history differ: the significance, apart from the size.
 
-Two tests look at each step, and the stronger speaks: a t-test on winsorized values whose variances are
-moderated (it sees a clear step after three points), and the rank-sum test (it sees a small step under noise
-with heavy tails or two levels). Both are said as a *strength*: the standard normal deviate of equal tail.
+Three tests look at each step, and the strongest speaks: a t-test on winsorized values whose variances are
+moderated (it sees a clear step after three points), the rank-sum test (a small step under heavy tails) and
+Kolmogorov and Smirnov's (a narrow peak that moves beneath wide noise: most runs agree, some are far off). All
+are said as a *strength*: the standard normal deviate of equal tail.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from perfsuite.stats.history_noise import Floats, Prepared
 
@@ -19,7 +21,7 @@ LEAST_POINTS = 3
 """A level has at least so many points: one or two are outliers until a third says the same."""
 WINDOW_POINTS = 50
 """Points of either side that a step is judged by: what lies further back says more of drift than of it."""
-RANK_POINTS = 20
+RANK_POINTS = 30
 """The same for the ranks, where more add cost and hardly power."""
 LEAST_RANKED = 4
 """Below that the smallest possible p of the rank-sum test is no evidence."""
@@ -27,7 +29,7 @@ PRIOR_FREEDOM = 3.0
 """Weight, in degrees of freedom, of the neighbourhood's noise in the variance of a segment: three points that
 happen to agree are no proof of silence (moderated t: Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
 COST_OF_PLACES = 6.0
-BASE = -18.0
+BASE = -20.0
 SHORTNESS = 60.0
 """A step counts when strength² ≥ COST_OF_PLACES · log n + BASE + SHORTNESS / m, of n points with m on the
 shorter side. The form is the modified BIC's (Zhang & Siegmund, Biometrics 63, 2007: a multiple of log n for
@@ -35,12 +37,14 @@ each change, more for ends that are close together); the constants were chosen o
 histories. In 30 points with 15 on both sides it asks for 2.5, in 400 with 100 for 4.3, for three points alone
 for more than 4.9."""
 LEAST_STRENGTH = 2.0
+CERTAIN = 8.0
+"""Above any threshold: a t-test this strong needs no second opinion."""
 MOST_POINTS = 1000
 """n counts up to here: beyond, more history is not more doubt about the newest points."""
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Evidence:
     """What the tests say of one step. `difference` and `error` are in the unit of the prepared values."""
 
     strength: float
@@ -51,17 +55,26 @@ class Test:
 
 
 def threshold(total: int, shorter: NDArray[np.intp] | int, sensitivity: float = 1.0) -> Floats:
-    """Strength that a step must reach, for the points of its shorter side."""
+    """Strength that a step must reach, for the points of its shorter side; infinite where they are too few.
+
+    A `sensitivity` below 1 asks for more strength and for more points: half of it for twice the strength and
+    four times the points, since what is rare in a history is not a large step but a lasting one.
+    """
     places = COST_OF_PLACES * math.log(min(max(total, 2), MOST_POINTS)) + BASE
     asked = np.sqrt(np.maximum(places + SHORTNESS / np.maximum(shorter, 1), LEAST_STRENGTH**2))
-    return np.asarray(asked / sensitivity, dtype=np.float64)
+    too_few = np.asarray(shorter) < LEAST_POINTS / min(1.0, sensitivity) ** 2
+    return np.where(too_few, np.inf, asked / sensitivity)
 
 
-def test_step(series: Prepared, start: int, at: int, stop: int) -> Test:
+def evidence(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     """The step at `at` between the segments `start … at` and `at … stop`."""
     moved = _moderated_t(series, max(start, at - WINDOW_POINTS), at, min(stop, at + WINDOW_POINTS))
-    ranked = _rank_sum(series.raw[max(start, at - RANK_POINTS) : min(stop, at + RANK_POINTS)], at - start)
-    return moved if moved.strength >= ranked else Test(ranked, moved.difference, moved.error, moved.freedom)
+    first, last = max(start, at - RANK_POINTS), min(stop, at + RANK_POINTS)
+    if min(at - first, last - at) < LEAST_RANKED or moved.strength >= CERTAIN:
+        return moved
+    shapes = Ranks.of(series.raw[first:last]).strength(np.array([at - first]))
+    strength = max(moved.strength, float(shapes[0]))
+    return Evidence(strength, moved.difference, moved.error, moved.freedom)
 
 
 def deviate(t_squared: Floats, freedom: Floats | float) -> Floats:
@@ -70,7 +83,7 @@ def deviate(t_squared: Floats, freedom: Floats | float) -> Floats:
     return np.asarray(scale * np.sqrt(freedom * np.log1p(t_squared / freedom)), dtype=np.float64)
 
 
-def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Test:
+def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     """Welch's t on winsorized values, its variances moderated, its freedom reduced by correlation."""
     before, after = series.clean[start:at], series.clean[at:stop]
     n, m = len(before), len(after)
@@ -85,12 +98,12 @@ def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Test:
     error_m = (right + PRIOR_FREEDOM * pooled) / freedom_m / m
     squared = error_n + error_m
     if squared <= 0:
-        return Test(math.inf if new != centre else 0.0, new - centre, 0.0, float(n + m))
+        return Evidence(math.inf if new != centre else 0.0, new - centre, 0.0, float(n + m))
     inflation = _inflation(rest, left + right)
     freedom = max(1.5, squared**2 / (error_n**2 / freedom_n + error_m**2 / freedom_m) / inflation)
     squared *= inflation
     strength = float(deviate(np.asarray((new - centre) ** 2 / squared), freedom))
-    return Test(strength, new - centre, math.sqrt(squared), freedom)
+    return Evidence(strength, new - centre, math.sqrt(squared), freedom)
 
 
 def _inflation(rest: Floats, total: float) -> float:
@@ -106,20 +119,47 @@ def _inflation(rest: Floats, total: float) -> float:
     return (1 + correlation) / (1 - correlation)
 
 
-def _rank_sum(window: Floats, before: int) -> float:
-    """Strength by the rank-sum test: ties and continuity corrected (Mann & Whitney 1947)."""
-    n = min(before, RANK_POINTS)
-    m = len(window) - n
-    if n < LEAST_RANKED or m < LEAST_RANKED:
-        return 0.0
-    ranks, spread = ranked(window)
-    apart = abs(float(ranks[:n].sum()))
-    return max(0.0, apart - 0.5) / math.sqrt(n * m * spread) if spread > 0 else 0.0
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The order of a window's values, ready to be split anywhere."""
 
+    place: NDArray[np.intp]
+    """Which of the distinct values each point has."""
+    ties: NDArray[np.intp]
+    """How many points have each distinct value."""
 
-def ranked(window: Floats) -> tuple[Floats, float]:
-    """Mid-ranks about their mean, and what times n · m is the variance of a sum of n of them."""
-    size = len(window)
-    _, place, ties = np.unique(window, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place] - (size + 1) / 2
-    return np.asarray(ranks, dtype=np.float64), float(ranks @ ranks) / (size * (size - 1))
+    @classmethod
+    def of(cls, window: Floats) -> Ranks:
+        _, place, ties = np.unique(window, return_inverse=True, return_counts=True)
+        return cls(place, ties)
+
+    def strength(self, splits: NDArray[np.intp]) -> Floats:
+        """The stronger of the two tests for each number of points before the step; 0 where there are too few.
+
+        The rank sum with its corrections for ties and continuity (Mann & Whitney, Ann. Math. Statist. 18,
+        1947); the largest distance of the distributions with Stephens' correction (JRSS B 32, 1970).
+        """
+        count = len(self.place)
+        after = count - splits
+        if len(self.ties) < 2:
+            return np.zeros(len(splits))
+        ranks = (np.cumsum(self.ties) - (self.ties - 1) / 2)[self.place] - (count + 1) / 2
+        spread = float(ranks @ ranks) / (count * (count - 1))
+        apart = np.maximum(np.abs(np.cumsum(ranks)[splits - 1]) - 0.5, 0.0)
+        by_sum = apart / np.sqrt(splits * after * spread)
+        strength = np.maximum(by_sum, self._by_distance(splits, after))
+        return np.where((splits < LEAST_RANKED) | (after < LEAST_RANKED), 0.0, strength)
+
+    def _by_distance(self, splits: NDArray[np.intp], after: NDArray[np.intp]) -> Floats:
+        count = len(self.place)
+        below = self.place[:, None] <= np.arange(len(self.ties))
+        if len(splits) == 1:
+            low = below[: splits[0]].sum(axis=0)[None, :]
+        else:
+            low = np.cumsum(below, axis=0)[splits - 1]
+        n, m = splits[:, None], after[:, None]
+        distance = np.max(np.abs(low / n - (below.sum(axis=0) - low) / m), axis=1)
+        root = np.sqrt(splits * after / count)
+        scaled = (root + 0.12 + 0.11 / root) * distance
+        tail = np.clip(np.exp(-2 * scaled * scaled), 1e-300, 0.5)
+        return np.asarray(-ndtri(tail), dtype=np.float64)

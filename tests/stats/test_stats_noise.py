@@ -29,11 +29,12 @@ def seen(comparisons: int, noise: dict[str, float] = QUIET) -> Noise:
 
 
 def test_sums_of_a_hand_computed_comparison() -> None:
-    found = noise_of(*sides([[0.001, 0.003], [-0.002, -0.002]]), same_code=True)
+    # Base allocates first in blocks 0 of pair 0 and 1 of pair 1, and costs nobody anything here.
+    found = noise_of(*sides([[0.001, 0.003, 0.001, 0.003], [-0.001, 0.001, -0.001, 0.001]]), same_code=True)
     assert found is not None
-    assert (found.pairs, found.freedom, found.comparisons) == (2, 2, 1)
-    assert found.within == pytest.approx(2e-6)
-    assert found.between == pytest.approx(2 * 0.002**2 + 2 * 0.002**2)
+    assert (found.pairs, found.freedom, found.comparisons) == (2, 5, 1)
+    assert found.within == pytest.approx(8e-6)
+    assert found.between == pytest.approx(4 * 0.002**2)
 
 
 def test_unchanged_code_that_moved_a_little_does_not_count_its_own_change() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from perfsuite.errors import UsageError
 from perfsuite.stats.injection import (
     LEAST_SIDE_POINTS,
     SEGMENT_POINTS,
@@ -18,6 +19,7 @@ from perfsuite.stats.injection import (
     trials,
 )
 from perfsuite.stats.operating import View, operating_points, quietest_useful, recall
+from perfsuite.stats.rulebook import judge_reruns, rule_named, rule_names
 from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, events, with_delay
 from perfsuite.stats.scoring import DataSet, Row, is_held_out, matched, score, score_triaged, split
 from perfsuite.stats.scoring_pairs import Block, Compared, PairedData, score_pairs
@@ -202,6 +204,23 @@ def test_the_same_commit_twice_is_found_and_scored() -> None:
     assert (called.at_once, called.later, called.share) == (1, 1, 1.0)
     judged = score_rerun_judge("ours", lambda several: [0 for _ in several], "d", many)
     assert (judged.at_once, judged.later, judged.share) == (0, None, 0)
+
+
+def test_ours_judges_reruns_by_their_history() -> None:
+    (one,) = reruns(rerun_data())
+    calm = replace(one, series=replace(one.series, values=(100.0,) * 20))
+    assert judge_reruns([calm, calm]) == [0, 0]
+    assert judge_reruns([one]) == [1]
+    assert judge_reruns([]) == []
+
+
+def test_rules_have_names() -> None:
+    assert {"otava", "pinpoint"} < set(rule_names())
+    assert rule_named("otava").name == "otava"
+    assert rule_named("perfsuite@0.5").name == "perfsuite@0.5"
+    for name, message in (("x", "no rule 'x'"), ("perfsuite@much", "no sensitivity"), ("perfsuite@0", "no")):
+        with pytest.raises(UsageError, match=message):
+            rule_named(name)
 
 
 def test_pairs_are_drawn_and_scored() -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stats_example import block, blocks, comparison, result, sides, simulated
 
-from perfsuite.model import Block, CaseComparison, Noise, Result, Verdict
+from perfsuite.model import Block, CaseComparison, Noise, Result, Round, Verdict
 from perfsuite.stats.components import DEVICE_PRIOR, WALL_PRIOR, Prior, components
 from perfsuite.stats.judge import judge
+from perfsuite.stats.paired import block_values
 from perfsuite.stats.sequential import CONFIDENCE, LEAST_FAMILY, Direction, Limits, progression, spent
 
 KNOWN = Noise(between=40 * 4 * 1e-6, pairs=40, within=120 * 1e-6, freedom=120, comparisons=20)
@@ -33,12 +34,35 @@ def test_all_looks_together_spend_the_whole_error_and_no_more() -> None:
 
 
 def test_components_of_a_hand_computed_example() -> None:
-    # Within: 4 × 1e-6 over 2; between: 2 · (2 · 9e-6) = 36e-6 over 1; nothing assumed beforehand.
+    # Within: 4 × 1e-6 over 2 − 1; between: 2 · (2 · 9e-6) = 36e-6 over 1; nothing assumed beforehand.
     found = components([[0.001, 0.003], [0.007, 0.009]], None, Prior(0.0, 0.0, freedom=0))
-    assert found.blocks == pytest.approx(math.sqrt(2e-6))
-    assert found.pairs == pytest.approx(math.sqrt((36e-6 - 2e-6) / 2))
+    assert found.blocks == pytest.approx(math.sqrt(4e-6))
+    assert found.pairs == pytest.approx(math.sqrt((36e-6 - 4e-6) / 2))
     assert found.error == pytest.approx(math.sqrt(36e-6 / 4))
     assert found.freedom == 1
+
+
+def test_what_allocating_second_costs_is_taken_out_of_the_blocks() -> None:
+    order = [[0.04, -0.04, 0.041, -0.041], [-0.04, 0.04, -0.039, 0.039]]
+    base, head = sides(order)
+    values = block_values(base, head)
+    assert max(abs(value) for group in values for value in group) < 0.002
+    real = block_values(*sides([[0.02, 0.02, 0.02], [0.02, 0.02, 0.02]]))
+    assert [value for group in real for value in group] == pytest.approx([0.02] * 6)
+
+
+def test_a_round_that_ran_second_is_paid_for_by_both_sides() -> None:
+    """Whoever runs second is 2 % slower; rounds go A B, B A."""
+    rounds = [(100.0, 102.0), (102.0, 100.0)] * 3
+    made = [
+        [
+            Round(samples[side], 2 * index + (side if index % 2 == 0 else 1 - side), index)
+            for index, samples in enumerate(rounds)
+        ]
+        for side in (0, 1)
+    ]
+    base, head = (result((Block(0, 0, 16, 100, tuple(of)),)) for of in made)
+    assert block_values(base, head) == ((pytest.approx(0.0, abs=1e-12),),)
 
 
 def test_known_noise_outweighs_two_pairs_that_agree_by_luck() -> None:

@@ -4,7 +4,7 @@ Split: in windows of 50 points (step 25, or from the last change found), the int
 largest Q(τ, κ) are tested until one is not significant at p < 0.01. Merge: the weakest point goes, and its
 neighbours are judged anew, until all have p < 0.001. No filter of magnitudes, its default. As described, that
 is: its code divides variances by n, and after a merge judges the wrong one of two neighbours anew. With these
-two slips this file gives the indices that its tests expect of their own series; without them it scores better.
+two slips this file gives the indices that its tests expect of their series; without, most scores are better.
 Matteson & James, arXiv 1306.4933; Fleming et al., "Hunter", ICPE 2023, doi 10.1145/3578244.3583719.
 """
 

@@ -30,7 +30,7 @@ def detect(series: Series) -> list[Alarm]:
     points = Points.of(series)
     different, p, change, size = _decided(points.values)
     alarms = []
-    # Wider windows see a step from further away and with a smaller p: the narrowest decision says where it is.
+    # Wider windows see a step from further away and with a smaller p: the narrowest one says where it is.
     for place in peaks(different, -size - p, size):
         mask = np.arange(len(p)) == place
         alarms += points.alarms(mask, change, delay=int(size[place]))
