@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import perfsuite
-from perfsuite.cli import alerts, compare, db, doctor, exporting, importing, noise, report, run, scoreboard
+from perfsuite.cli import (
+    alerts,
+    compare,
+    db,
+    doctor,
+    exporting,
+    history,
+    importing,
+    noise,
+    report,
+    run,
+    scoreboard,
+)
 from perfsuite.cli.entry import EntryPoint, add_commands
 from perfsuite.cli.shell import Shell, ValueOptionalCommand
 
@@ -27,6 +39,7 @@ _COMMANDS = (
     ("run", run.run),
     ("compare", compare.compare),
     ("noise", noise.noise),
+    ("history", history.history),
     ("report", report.report),
     ("import", importing.import_files),
     ("export", exporting.export),

@@ -135,17 +135,17 @@ def update(
             for name in ([repository] if repository else known_repositories(store.reader))
             for alert in update_alerts(store, name, branch=default_branch_of(config, name))
         ]
-    _show(changed, json)
+    _show(changed, json, nothing="No alert is new or changed.")
 
 
-def _show(alerts: Sequence[Alert], json: str | None) -> None:
+def _show(alerts: Sequence[Alert], json: str | None, nothing: str = "No alerts.") -> None:
     from perfsuite.cli.output import STANDARD_OUTPUT, show, show_json
     from perfsuite.report.alerts import alerts_json, alerts_text
 
     if json is not None:
         show_json(alerts_json(alerts), json)
     if json != STANDARD_OUTPUT:
-        show(alerts_text(alerts))
+        show(alerts_text(alerts) if alerts else nothing)
 
 
 def _user(services: Services) -> str:

@@ -40,7 +40,7 @@ StoredOption = Annotated[
     bool, typer.Option("--stored", help="Compare two stored runs (by id or commit) instead of measuring.")
 ]
 ControlOption = Annotated[
-    Sequence[str],
+    list[str] | None,
     typer.Option("--control", metavar="PATTERN", help="With --stored: cases whose code is the same (as -k)."),
 ]
 ThresholdOption = Annotated[
@@ -65,7 +65,7 @@ def compare(
     markdown: MarkdownOption = None,
     timings: TimingsOption = False,
     stored: StoredOption = False,
-    control: ControlOption = (),
+    control: ControlOption = None,
 ) -> None:
     """Measure two revisions in lockstep and say what became faster or slower, and why.
 
@@ -84,10 +84,10 @@ def compare(
     services = Services.of(context)
     check_target(json)
     check_target(markdown)
-    config = services.config(db)
+    config = services.config(db, required=not stored)
     share = share_of(threshold, config.threshold)
     if stored:
-        report = _stored(config, base, head, share, control)
+        report = _stored(config, base, head, share, control or [])
         show_comparison(services, config, report, json, markdown)
         raise typer.Exit(exit_code(report))
     repository = Repository.discover(config.root)

@@ -74,7 +74,7 @@ def _alerts(store: Store, config: Config, run: Run, results: list[Result]) -> in
     from perfsuite.cli.updating import default_branch_of, update_alerts
 
     branch = default_branch_of(config, run.repository)
-    if run.commit.dirty or branch is None or run.commit.branch != branch:
+    if run.commit.dirty or branch is None or run.commit.branch != branch.removeprefix("origin/"):
         return 0
     cases = {result.case for result in results}
     return len(update_alerts(store, run.repository, branch=branch, cases=cases))

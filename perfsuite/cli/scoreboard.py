@@ -56,7 +56,7 @@ def scoreboard(
     services = Services.of(context)
     config = services.config(db, required=False)
     if folder is None:
-        raise UsageError("there are no triaged alerts to score on", "name a folder of histories")
+        raise UsageError("there are no triaged alerts to score rules on", "name a folder of histories")
     board = score_folder(
         services.cwd / folder, tuple(rule or ()), tuple(data or ()), split.value, jobs, color=config.color
     )

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perfsuite.cli.histories import load_histories, load_pairs
@@ -20,6 +20,7 @@ from perfsuite.stats.rulebook import (
     PAIR_RULES,
     PAIRED_RULES,
     at_sensitivity,
+    quickly,
     rule_named,
     rule_names,
 )
@@ -34,7 +35,7 @@ _FEW_TASKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One rule on one data set; `kind`: history, rerun or pair."""
+    """One rule on one data set; `kind`: history, level (history, without delays), rerun or pair."""
 
     kind: str
     rule: str
@@ -76,6 +77,7 @@ def score_folder(
         level: [row for task, row in rows.items() if task.rule == at_sensitivity(level)]
         for level in SENSITIVITIES
     }
+    levels[1.0] = [row for row in shown if row.rule == OURS]
     return Scoreboard(
         split=half,
         rows=tuple(shown),
@@ -104,7 +106,8 @@ def _tasks(data: Data, rules: Sequence[str], names: Sequence[str]) -> list[Task]
         if name not in known:
             raise UsageError(f"there is no data set {name!r}", f"choose from {', '.join(known)}")
     levels = [at_sensitivity(level) for level in SENSITIVITIES] if OURS in rules and len(rules) > 1 else []
-    found = [Task("history", rule, name) for name in data.histories for rule in (*rules, *levels)]
+    found = [Task("history", rule, name) for name in data.histories for rule in rules]
+    found += [Task("level", level, name) for name in data.histories for level in levels]
     found += [Task("pair", rule, name) for name in data.pairs for rule in rules if rule in PAIRED_RULES]
     for name, histories in data.histories.items():
         if histories.marks is None and reruns(histories):
@@ -147,6 +150,9 @@ def _score(task: Task, folder: Path, half: str) -> Row | RerunRow | None:
     histories = data.histories[task.data]
     if task.kind == "history":
         return score(rule_named(task.rule), histories)
+    if task.kind == "level":
+        row = score(quickly(rule_named(task.rule)), histories)
+        return row and replace(row, delay=None)
     many = reruns(histories)
     if task.rule in PAIR_RULES:
         return score_rerun_judge(task.rule, PAIR_RULES[task.rule], task.data, many)

@@ -203,6 +203,10 @@ def commit_line(commit: Commit) -> str:
 def reproduce(comparison: Comparison) -> str:
     """The command that measures this comparison again: one line, quoted for a shell."""
     base, head = comparison.base.commit, comparison.head
+    if comparison.kind == "stored":
+        return f"perfsuite compare --stored {comparison.base.id[:12]} {head.id[:12]}"
+    if comparison.kind == "noise":
+        return f"perfsuite noise {base.sha[:10]} --profile {plain(head.profile)}"
     parts = ["perfsuite", "compare", base.sha[:10]]
     if not head.commit.dirty:
         parts.append(head.commit.sha[:10])

@@ -9,19 +9,23 @@ interval are worked out here, apart from it. Deterministic; nothing is drawn at 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from perfsuite.stats.history_noise import Floats, Prepared, Whole, prepared
 from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, with_delay
 from perfsuite.stats.segment_drift import drifts
-from perfsuite.stats.segment_test import LEAST_POINTS, WINDOW_POINTS, evidence
+from perfsuite.stats.segment_test import LEAST_POINTS, WINDOW_POINTS, evidence, threshold
 from perfsuite.stats.segmentation import profile, segments
 
+Indices = Sequence[int] | NDArray[np.intp]
+"""Places in a series."""
 CONFIDENCE = 0.95
 """Of the interval of the size; pointwise, for a step whose place is known."""
 _PLACE_DROP = 1.0
@@ -77,6 +81,8 @@ class ChangePoint:
     after: float
     """Medians of the levels about it (at most `WINDOW_POINTS` points), in the unit of the series."""
     kind: Kind = Kind.STEP
+    margin: float = 1.0
+    """`strength` over what a step there has to reach at a sensitivity of 1: how sure beyond doubt."""
 
     @property
     def p_value(self) -> float:
@@ -97,7 +103,7 @@ def change_points(series: Series, settings: Settings = DEFAULT) -> list[ChangePo
 
 def points_of(
     values: Floats,
-    index: Sequence[int],
+    index: Indices,
     settings: Settings = DEFAULT,
     whole: Whole | None = None,
 ) -> list[ChangePoint]:
@@ -111,9 +117,7 @@ def points_of(
     found = segments(part, settings.sensitivity)
     slow = drifts(part, found)
     edges = [0, *found, len(part)]
-    return [
-        _point(part, values, index, edges[i : i + 3], settings, at in slow) for i, at in enumerate(found)
-    ]
+    return [_point(part, values, index, edges[i : i + 3], settings, at in slow) for i, at in enumerate(found)]
 
 
 def rule_at(sensitivity: float, name: str = "perfsuite") -> NamedRule:
@@ -135,13 +139,13 @@ def _alarms(series: Series, settings: Settings) -> list[Alarm]:
     return with_delay(steps, series)
 
 
-def _parts(kept: Sequence[int], boundaries: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _parts(kept: Indices, boundaries: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Ranges of `kept` between the boundaries."""
     edges = [0, *(int(np.searchsorted(kept, b)) for b in sorted(boundaries)), len(kept)]
-    yield from ((a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a)
+    yield from ((a, b) for a, b in itertools.pairwise(edges) if b > a)
 
 
-def _boundaries(values: Floats, kept: Sequence[int], boundaries: Sequence[int]) -> list[ChangePoint]:
+def _boundaries(values: Floats, kept: Indices, boundaries: Sequence[int]) -> list[ChangePoint]:
     """One change point for each boundary with points on both sides, whether or not the level moved."""
     edges = [0, *(int(np.searchsorted(kept, b)) for b in sorted(set(boundaries))), len(kept)]
     points = []
@@ -155,7 +159,7 @@ def _boundaries(values: Floats, kept: Sequence[int], boundaries: Sequence[int]) 
 
 
 def _point(
-    part: Prepared, values: Floats, index: Sequence[int], edges: Sequence[int], settings: Settings, slow: bool
+    part: Prepared, values: Floats, index: Indices, edges: Sequence[int], settings: Settings, slow: bool
 ) -> ChangePoint:
     point = _sized(part, values, index, edges, Kind.DRIFT if slow else Kind.STEP)
     if abs(point.change) < settings.relevant:
@@ -163,9 +167,7 @@ def _point(
     return point
 
 
-def _sized(
-    part: Prepared, values: Floats, index: Sequence[int], edges: Sequence[int], kind: Kind
-) -> ChangePoint:
+def _sized(part: Prepared, values: Floats, index: Indices, edges: Sequence[int], kind: Kind) -> ChangePoint:
     """The change point with its size: robust levels, and an interval about their difference."""
     start, at, stop = edges
     test = evidence(part, start, at, stop)
@@ -187,6 +189,7 @@ def _sized(
         before=float(np.median(values[nearest[0]])),
         after=float(np.median(values[nearest[1]])),
         kind=kind,
+        margin=test.strength / float(threshold(part.total, min(at - start, stop - at))),
     )
 
 

@@ -6,6 +6,7 @@ shrink along a series, and a new point changes nothing far behind it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,8 @@ LEVEL_POINTS = 7
 END_POINTS = 5
 """The same at both ends of a series, where waiting for more would only delay a real step."""
 CLIP_SPREADS = 1.25
-"""Values count at most so many spreads from the running median: Huber's winsorizing with his constant for
-noise of which a fifth is contaminated (Huber, Annals of Mathematical Statistics 35, 1964)."""
+"""Values count at most so many spreads from the running median: Huber's winsorizing, between his constants for
+5 % (1.40) and 10 % (1.14) of contamination (Huber, Ann. Math. Stat. 35, 1964)."""
 _QUARTILE_OF_DIFFERENCE = 1.627
 """Upper quartile of |a - b| for two standard normal values: √2 · 1.1503. The quartile, not the median, because
 noise that flips between two levels has no difference at all in half of its pairs."""
@@ -77,6 +78,15 @@ class Whole:
         magnitude = float(np.mean(np.abs(values))) if len(values) else 0.0
         return cls(len(values), resolution(raw), magnitude, logarithmic)
 
+    def with_next(self, previous: float, value: float) -> Whole:
+        """The same with one more value, not the first and of the same sort: logarithmic stays what it is."""
+        old, new = (math.log(previous), math.log(value)) if self.logarithmic else (previous, value)
+        step = abs(new - old)
+        real = step > _SMALLEST * max(abs(old), abs(new))
+        steps = [s for s in (self.smallest_step, step if real else 0.0) if s > 0]
+        magnitude = self.magnitude + (abs(value) - self.magnitude) / (self.total + 1)
+        return Whole(self.total + 1, min(steps, default=0.0), magnitude, self.logarithmic)
+
 
 def prepared(values: Floats, whole: Whole | None = None) -> Prepared:
     """Prepares finite values; `whole` where they are only the newest of a series."""
@@ -98,7 +108,9 @@ def resolution(raw: Floats) -> float:
     """
     differences = np.abs(np.diff(raw))
     tiny = _SMALLEST * float(np.max(np.abs(raw), initial=0.0))
-    return float(np.min(differences[differences > tiny], initial=np.inf)) if (differences > tiny).any() else 0.0
+    return (
+        float(np.min(differences[differences > tiny], initial=np.inf)) if (differences > tiny).any() else 0.0
+    )
 
 
 def running_level(raw: Floats) -> Floats:

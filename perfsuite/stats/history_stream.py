@@ -35,7 +35,7 @@ class Stream:
         return [*self._settled, *self._found]
 
     def add(self, value: float) -> list[ChangePoint]:
-        """Takes the next point, NaN if it is missing; returns the change points that were not known before."""
+        """Takes the next point, NaN if it is missing; returns the change points that were not known yet."""
         self._seen += 1
         if not np.isfinite(value):
             return []
@@ -54,7 +54,10 @@ class Stream:
         self._room[count] = value
         self._values = self._room[: count + 1]
         self._places.append(self._seen - 1)
-        self._whole = Whole.of(self._values)
+        if count and (value > 0 or not self._whole.logarithmic):
+            self._whole = self._whole.with_next(float(self._values[-2]), value)
+        else:
+            self._whole = Whole.of(self._values)
 
     def _start(self) -> int:
         """Where the look begins: at the last settled change point, or half a horizon before the horizon."""

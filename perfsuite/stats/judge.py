@@ -100,7 +100,7 @@ def _is_canary(case: str) -> bool:
 
 def _is_timed(base: Result | None, head: Result | None, comparison: Comparison) -> bool:
     """Whether a case is judged by its times: it belongs to the family of tests."""
-    if base is None or head is None or _is_canary(head.case) or _before_times(base, head) is not None:
+    if base is None or head is None or _is_canary(head.case) or before_times(base, head) is not None:
         return False
     veto = comparison.kind != "noise" and base.launches.same_code(head.launches)
     return not veto and _not_timed(base, head) is None and bool(base.blocks) and bool(head.blocks)
@@ -171,7 +171,7 @@ def _judge_case(base: Result | None, head: Result | None, scene: _Scene) -> Case
         threshold=terms.threshold,
         floor=floor_of(terms.noise),
     )
-    ruling = _before_times(base, head)
+    ruling = before_times(base, head)
     if ruling is not None:
         return replace(blank, verdict=ruling[0], why=ruling[1])
     assert base is not None and head is not None, "cases with one side are ruled before times"
@@ -206,7 +206,7 @@ def _with_times(blank: CaseComparison, effect: Effect) -> CaseComparison:
     )
 
 
-def _before_times(base: Result | None, head: Result | None) -> Ruling | None:
+def before_times(base: Result | None, head: Result | None) -> Ruling | None:
     """What is settled without a look at times, or None."""
     if head is None:
         return Verdict.REMOVED, ("not measured at head",)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from perfsuite.errors import UsageError
 from perfsuite.model import Verdict
 from perfsuite.stats.baselines import BASELINES, PAIR_BASELINES
-from perfsuite.stats.change_points import rule_at
-from perfsuite.stats.rules import Rule
+from perfsuite.stats.change_points import Kind, Settings, change_points
+from perfsuite.stats.rules import Found, LookingBack, NamedRule, Rule, Series
 from perfsuite.stats.scoring_pairs import PairRule
 from perfsuite.stats.scoring_reruns import Rerun, RerunJudge
 from perfsuite.stats.unpaired_series import pair_verdicts
@@ -31,7 +31,7 @@ def rule_named(name: str) -> Rule:
     """
     ours, at, sensitivity = name.partition(_AT)
     if ours == OURS:
-        return rule_at(_number(sensitivity) if at else 1.0, name)
+        return _ours(name, _number(sensitivity) if at else 1.0)
     if name not in BASELINES:
         raise UsageError(f"there is no rule {name!r}", f"choose from {', '.join(rule_names())}")
     return BASELINES[name]
@@ -40,6 +40,21 @@ def rule_named(name: str) -> Rule:
 def at_sensitivity(sensitivity: float) -> str:
     """The name of ours at a sensitivity."""
     return f"{OURS}{_AT}{sensitivity:g}"
+
+
+def quickly(rule: Rule) -> Rule:
+    """The same alarms without the search for when they were told, where a rule looks back."""
+    return NamedRule(rule.name, rule.in_the_end) if isinstance(rule, LookingBack) else rule
+
+
+def _ours(name: str, sensitivity: float) -> Rule:
+    settings = Settings(sensitivity=sensitivity)
+
+    def steps(series: Series) -> list[Found]:
+        points = change_points(series, settings)
+        return [Found(point.index, point.change) for point in points if point.kind is Kind.STEP]
+
+    return LookingBack(name, steps)
 
 
 def _number(text: str) -> float:

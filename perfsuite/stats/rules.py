@@ -15,8 +15,8 @@ SAME_EVENT_POINTS = 5
 """An alarm this close after another of the same direction belongs to it: the margin of the scores."""
 
 
-SENSITIVITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-"""What a rule with a sensitivity is scored at beside its default of 1; more of it, more alarms."""
+SENSITIVITIES = (0.4, 0.43, 0.46, 0.5, 0.55, 0.6, 0.7)
+"""What a rule with a sensitivity is scored at beside its default of 1: less of it, fewer alarms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,33 +111,54 @@ def events(alarms: Sequence[Alarm], within: int = SAME_EVENT_POINTS) -> list[Ala
     return kept
 
 
+@dataclass(frozen=True, slots=True)
+class LookingBack:
+    """A rule that judges a whole series at once, and would have told of a change some points after it.
+
+    `context`: so many points before a change suffice to find out when.
+    """
+
+    name: str
+    find: Callable[[Series], Sequence[Found]]
+    context: int | None = None
+
+    def __call__(self, series: Series) -> list[Alarm]:
+        return with_delay(self.find, series, context=self.context)
+
+    def in_the_end(self, series: Series) -> list[Alarm]:
+        """The same alarms, as if told with the newest point: without the search for when they were."""
+        return [Alarm(found.index, len(series) - 1, found.change) for found in self.find(series)]
+
+    def when_told(self, series: Series, alarm: Alarm) -> Alarm:
+        """One of these with the point that it was told with."""
+        found = Found(alarm.index, alarm.change)
+        return Alarm(found.index, _first_seen(self.find, series, found, self.context), found.change)
+
+
 def with_delay(
-    find: Callable[[Series], Sequence[Found]],
-    series: Series,
-    within: int = SAME_EVENT_POINTS,
-    context: int | None = None,
+    find: Callable[[Series], Sequence[Found]], series: Series, context: int | None = None
 ) -> list[Alarm]:
     """Alarms of a rule that looks back, with the point at which an online user would first have been told.
 
     `find` runs on the prefixes that end at the change, one point later, and so on, until it finds a change of
-    the same direction at most `within` points away; after `2 * within` points in growing steps, so that such
-    delays are rounded up by at most a quarter. `context`: so many points before the change suffice.
+    the same direction at most `SAME_EVENT_POINTS` away; after twice as many points in growing steps, so that
+    such delays are rounded up by at most a quarter. `context`: so many points before the change suffice.
     """
     return [
-        Alarm(found.index, _first_seen(find, series, found, within, context), found.change)
-        for found in find(series)
+        Alarm(found.index, _first_seen(find, series, found, context), found.change) for found in find(series)
     ]
 
 
 def _first_seen(
-    find: Callable[[Series], Sequence[Found]], series: Series, found: Found, within: int, context: int | None
+    find: Callable[[Series], Sequence[Found]], series: Series, found: Found, context: int | None
 ) -> int:
     start = 0 if context is None else max(0, found.index - context)
     seen, newest = found.index, len(series) - 1
     while seen < newest:
         told = find(series.part(start, seen + 1))
-        near = (f for f in told if abs(f.index + start - found.index) <= within)
+        near = (f for f in told if abs(f.index + start - found.index) <= SAME_EVENT_POINTS)
         if any((f.change > 0) == (found.change > 0) for f in near):
             return seen
-        seen += 1 if seen - found.index < 2 * within else max(1, (seen - found.index) // 4)
+        waited = seen - found.index
+        seen += 1 if waited < 2 * SAME_EVENT_POINTS else max(1, waited // 4)
     return newest

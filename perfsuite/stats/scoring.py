@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from perfsuite.stats.injection import SIZES, Trial, planted, trials
-from perfsuite.stats.rules import SAME_EVENT_POINTS, Alarm, Rule, Series, events
+from perfsuite.stats.rules import SAME_EVENT_POINTS, Alarm, LookingBack, Rule, Series, events
 
 MARGIN_POINTS = SAME_EVENT_POINTS
 """An alarm this far from a mark still finds it."""
@@ -102,7 +102,7 @@ def _score_labelled(rule: Rule, data: DataSet, marks: Mapping[str, Marks]) -> Ro
     known = [series for series in data.series if series.id in marks]
     if not known:
         return None
-    each = [_judge_marks(events(rule(series)), marks[series.id]) for series in known]
+    each = [_judge_marks(rule, series, marks[series.id]) for series in known]
     points = sum(len(series) for series in known)
     precisions = [j.precision for j in each if j.precision is not None]
     recalls = [j.recall for j in each if j.recall is not None]
@@ -130,20 +130,28 @@ class _Judged:
     delays: tuple[int, ...]
 
 
-def _judge_marks(alarms: Sequence[Alarm], marks: Marks) -> _Judged:
+def _judge_marks(rule: Rule, series: Series, marks: Marks) -> _Judged:
     """One labelled series. Precision is None without alarms, recall without marks."""
-    seen = {alarm.index: alarm.seen for alarm in alarms}
-    found = list(seen)
+    alarms = {alarm.index: alarm for alarm in _alarms(rule, series)}
     union = sorted({mark for one in marks for mark in one})
-    true = matched(union, found)
-    false = len(found) - len(true)
+    true = matched(union, list(alarms))
+    false = len(alarms) - len(true)
     if not union:
-        return _Judged(float(not found), 0.0 if found else None, None, false, ())
-    precision = len(true) / len(found) if found else None
+        return _Judged(float(not alarms), 0.0 if alarms else None, None, false, ())
+    precision = len(true) / len(alarms) if alarms else None
     # An annotator who saw nothing has no recall; precision already says what the others saw.
-    recall = fmean(len(matched(one, found)) / len(one) for one in marks if one)
-    delays = tuple(max(0, seen[index] - mark) for mark, index in true)
+    recall = fmean(len(matched(one, list(alarms))) / len(one) for one in marks if one)
+    delays = tuple(max(0, _told(rule, series, alarms[index]).seen - mark) for mark, index in true)
     return _Judged(f1_of(precision or 0.0, recall), precision, recall, false, delays)
+
+
+def _alarms(rule: Rule, series: Series) -> list[Alarm]:
+    """Events. When they were told may be missing: that search is for those that count."""
+    return events(rule.in_the_end(series) if isinstance(rule, LookingBack) else rule(series))
+
+
+def _told(rule: Rule, series: Series, alarm: Alarm) -> Alarm:
+    return rule.when_told(series, alarm) if isinstance(rule, LookingBack) else alarm
 
 
 def _score_planted(rule: Rule, data: DataSet) -> Row | None:
@@ -168,18 +176,16 @@ def one_trial(rule: Rule, trial: Trial) -> TrialScore:
     """Scores a rule on both views of a trial."""
     quiet, false, delays = 0, 0, {}
     for size, copy in zip(SIZES, trial.steady, strict=True):
-        quiet += len(events(rule(copy)))
-        alarms = events(rule(planted(copy, trial.at, size)))
-        hits = _hits(alarms, trial)
-        false += len(alarms) - len(hits)
+        quiet += len(_alarms(rule, copy))
+        hits, missed = _hits(rule, planted(copy, trial.at, size), trial)
+        false += missed
         if hits:
             delays[size] = min(alarm.seen for alarm in hits) - trial.at
-    before = events(rule(trial.recorded))
+    before = _alarms(rule, trial.recorded)
     recorded_false, recorded_sizes = 0, []
     for size in SIZES:
-        alarms = _new(events(rule(planted(trial.recorded, trial.at, size))), before)
-        hits = _hits(alarms, trial)
-        recorded_false += len(alarms) - len(hits)
+        hits, missed = _hits(rule, planted(trial.recorded, trial.at, size), trial, before)
+        recorded_false += missed
         recorded_sizes += [size] if hits else []
     return TrialScore(
         points=sum(map(len, trial.steady)),
@@ -227,21 +233,20 @@ def _pooled_f1(true: int, false: int, steps: int) -> tuple[float | None, float]:
     return precision, f1_of(precision or 0.0, true / steps)
 
 
-def _hits(alarms: Iterable[Alarm], trial: Trial) -> list[Alarm]:
-    """Alarms that the step can have raised: near it, slower, and not before it was there to see."""
-    slower = trial.recorded.lower_is_better
-    return [
-        alarm
-        for alarm in alarms
-        if abs(alarm.index - trial.at) <= MARGIN_POINTS
-        and alarm.seen >= trial.at
-        and (alarm.change > 0) == slower
+def _hits(rule: Rule, series: Series, trial: Trial, before: Sequence[Alarm] = ()) -> tuple[list[Alarm], int]:
+    """Alarms that the step can have raised, and how many others.
+
+    The step can raise what is near it, slower, and not told before it was there. What is raised `before`,
+    without the step, counts as neither.
+    """
+    new = [alarm for alarm in _alarms(rule, series) if not any(_same(alarm, b) for b in before)]
+    near = [
+        _told(rule, series, alarm)
+        for alarm in new
+        if abs(alarm.index - trial.at) <= MARGIN_POINTS and (alarm.change > 0) == series.lower_is_better
     ]
-
-
-def _new(alarms: Iterable[Alarm], before: Sequence[Alarm]) -> list[Alarm]:
-    """Alarms that were not there without the step."""
-    return [a for a in alarms if not any(_same(a, b) for b in before)]
+    hits = [alarm for alarm in near if alarm.seen >= trial.at]
+    return hits, len(new) - len(hits)
 
 
 def _same(one: Alarm, other: Alarm) -> bool:

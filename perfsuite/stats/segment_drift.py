@@ -6,6 +6,7 @@ another. Where the ramp explains the points better it was drift: a machine that 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ _GRID = 12
 def drifts(series: Prepared, found: Sequence[int]) -> set[int]:
     """Those of the change points that a slow drift explains better; large ones never are."""
     edges = [0, *found, len(series)]
-    levels = [float(series.clean[a:b].mean()) for a, b in zip(edges, edges[1:], strict=False)]
+    levels = [float(series.clean[a:b].mean()) for a, b in itertools.pairwise(edges)]
     steps = np.diff(levels)
     slow: set[int] = set()
     for i in range(len(found)):
@@ -61,7 +62,7 @@ def _is_ramp(series: Prepared, edges: Sequence[int], first: int, last: int) -> b
     window = series.clean[start:stop]
     by_ramp = _rest_of_ramp(window - window.mean(), at - start, end - start)
     bounds = [start, *edges[first + 1 : last + 2], stop]
-    by_steps = sum(_rest(series.clean[a:b]) for a, b in zip(bounds, bounds[1:], strict=False))
+    by_steps = sum(_rest(series.clean[a:b]) for a, b in itertools.pairwise(bounds))
     known = PRIOR_FREEDOM * float(series.noise[at]) ** 2 + np.finfo(float).tiny
     # A ramp has the parameters of one step more its second end: further steps have to earn theirs.
     spared = (last - first) * float(threshold(series.total, 2 * RAMP_POINTS)) ** 2

@@ -9,7 +9,7 @@ are said as a *strength*: the standard normal deviate of equal tail.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,18 @@ PRIOR_FREEDOM = 3.0
 """Weight, in degrees of freedom, of the neighbourhood's noise in the variance of a segment: three points that
 happen to agree are no proof of silence (moderated t: Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
 COST_OF_PLACES = 6.0
-BASE = -20.0
+BASE = -19.0
 SHORTNESS = 60.0
 """A step counts when strength² ≥ COST_OF_PLACES · log n + BASE + SHORTNESS / m, of n points with m on the
 shorter side. The form is the modified BIC's (Zhang & Siegmund, Biometrics 63, 2007: a multiple of log n for
-each change, more for ends that are close together); the constants were chosen on the tuning half of public
-histories. In 30 points with 15 on both sides it asks for 2.5, in 400 with 100 for 4.3, for three points alone
-for more than 4.9."""
+each change, and a term for ends that are close together); the constants were chosen on the tuning half of
+public histories. In 30 points with 15 on both sides it asks for 2.3, in 400 with 100 for 4.2; for three
+points alone for 4.6 and 6.1."""
 LEAST_STRENGTH = 2.0
 CERTAIN = 8.0
 """Above any threshold: a t-test this strong needs no second opinion."""
+FEWEST_POINTS = 20
+"""n counts from here: while a history is young it is asked anew with each point, which is many looks too."""
 MOST_POINTS = 1000
 """n counts up to here: beyond, more history is not more doubt about the newest points."""
 
@@ -52,18 +54,20 @@ class Evidence:
     error: float
     """Standard error of the difference, correlation of neighbours counted in."""
     freedom: float
+    inflation: float = 1.0
+    """Of the variance of a mean, by the correlation of neighbours."""
+
+
+def least_points(sensitivity: float = 1.0) -> int:
+    """Points that a level needs: a `sensitivity` below 1 asks for lasting steps, half of it for 12 points."""
+    return math.ceil(LEAST_POINTS / min(1.0, sensitivity) ** 2)
 
 
 def threshold(total: int, shorter: NDArray[np.intp] | int, sensitivity: float = 1.0) -> Floats:
-    """Strength that a step must reach, for the points of its shorter side; infinite where they are too few.
-
-    A `sensitivity` below 1 asks for more strength and for more points: half of it for twice the strength and
-    four times the points, since what is rare in a history is not a large step but a lasting one.
-    """
-    places = COST_OF_PLACES * math.log(min(max(total, 2), MOST_POINTS)) + BASE
+    """Strength that a step must reach, for the points of its shorter side."""
+    places = COST_OF_PLACES * math.log(min(max(total, FEWEST_POINTS), MOST_POINTS)) + BASE
     asked = np.sqrt(np.maximum(places + SHORTNESS / np.maximum(shorter, 1), LEAST_STRENGTH**2))
-    too_few = np.asarray(shorter) < LEAST_POINTS / min(1.0, sensitivity) ** 2
-    return np.where(too_few, np.inf, asked / sensitivity)
+    return np.asarray(np.where(shorter < least_points(sensitivity), np.inf, asked / sensitivity))
 
 
 def evidence(series: Prepared, start: int, at: int, stop: int) -> Evidence:
@@ -73,12 +77,12 @@ def evidence(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     if min(at - first, last - at) < LEAST_RANKED or moved.strength >= CERTAIN:
         return moved
     shapes = Ranks.of(series.raw[first:last]).strength(np.array([at - first]))
-    strength = max(moved.strength, float(shapes[0]))
-    return Evidence(strength, moved.difference, moved.error, moved.freedom)
+    strength = max(moved.strength, float(shapes[0]) / math.sqrt(moved.inflation))
+    return replace(moved, strength=strength)
 
 
 def deviate(t_squared: Floats, freedom: Floats | float) -> Floats:
-    """Normal deviate with the tail of Student's t, to three digits (Wallace, Ann. Math. Statist. 30, 1959)."""
+    """Normal deviate with the tail of Student's t, to three digits (Wallace, Ann. Math. Stat. 30, 1959)."""
     scale = (8 * freedom + 1) / (8 * freedom + 3)
     return np.asarray(scale * np.sqrt(freedom * np.log1p(t_squared / freedom)), dtype=np.float64)
 
@@ -103,7 +107,7 @@ def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     freedom = max(1.5, squared**2 / (error_n**2 / freedom_n + error_m**2 / freedom_m) / inflation)
     squared *= inflation
     strength = float(deviate(np.asarray((new - centre) ** 2 / squared), freedom))
-    return Evidence(strength, new - centre, math.sqrt(squared), freedom)
+    return Evidence(strength, new - centre, math.sqrt(squared), freedom, inflation)
 
 
 def _inflation(rest: Floats, total: float) -> float:

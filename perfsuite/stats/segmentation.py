@@ -23,6 +23,7 @@ from perfsuite.stats.segment_test import (
     Ranks,
     deviate,
     evidence,
+    least_points,
     threshold,
 )
 
@@ -35,8 +36,8 @@ _OVERLAP = 4
 _NARROW_POINTS = 10
 _NARROW_APART = 6
 _NARROW_BELOW = 3.0
-"""Candidates for the tests on ranks: distributions of 10 points on both sides that differ by 0.6, which in one
-place has a p of 0.05; where candidates need a strength above `_NARROW_BELOW`, by 0.7 (p = 0.01)."""
+"""Candidates for the tests on ranks: distributions of 10 points on both sides that differ by 0.6, which in
+one place has a p of 0.05; where candidates need a strength above `_NARROW_BELOW`, by 0.7 (p = 0.01)."""
 _MOVE_POINTS = 20
 """How far a change point may move from where its candidate lay."""
 _ROUNDS = 3
@@ -59,7 +60,8 @@ def segments(series: Prepared, sensitivity: float = 1.0) -> list[int]:
 
 def _candidates(series: Prepared, sensitivity: float) -> list[int]:
     least = _CANDIDATE_SHARE * float(threshold(series.total, series.total, sensitivity))
-    layers = [_layer(series, length, max(least, _WEAKEST_CANDIDATE)) for length in _lengths(len(series))]
+    side, least = least_points(sensitivity), max(least, _WEAKEST_CANDIDATE)
+    layers = [_layer(series, length, side, least) for length in _lengths(len(series), side)]
     if not layers:
         return []
     start, stop, at, strength = (np.concatenate([layer[i] for layer in layers]) for i in range(4))
@@ -69,11 +71,11 @@ def _candidates(series: Prepared, sensitivity: float) -> list[int]:
     while len(at):
         place = at[0]
         chosen.append(int(place))
-        kept = ~((start < place) & (place < stop)) & (np.abs(at - place) >= LEAST_POINTS)
+        kept = ~((start < place) & (place < stop)) & (np.abs(at - place) >= side)
         start, stop, at = start[kept], stop[kept], at[kept]
-    near = np.zeros(len(series) + LEAST_POINTS, dtype=np.bool_)
+    near = np.zeros(len(series) + side, dtype=np.bool_)
     for place in chosen:
-        near[max(0, place - LEAST_POINTS + 1) : place + LEAST_POINTS] = True
+        near[max(0, place - side + 1) : place + side] = True
     asked = _NARROW_APART if least <= _NARROW_BELOW else _NARROW_APART + 1
     return sorted([*chosen, *(place for place in _narrow(series, asked) if not near[place])])
 
@@ -90,15 +92,15 @@ def _narrow(series: Prepared, asked: int) -> list[int]:
     return [int(i) + _NARROW_POINTS for i in np.flatnonzero((apart >= asked) & (apart == around))]
 
 
-def _lengths(count: int) -> list[int]:
+def _lengths(count: int, side: int) -> list[int]:
     lengths, length = set(), float(count)
-    while length >= 2 * LEAST_POINTS:
+    while length >= 2 * side:
         lengths.add(round(length))
         length /= _DECAY
     return sorted(lengths)
 
 
-def _layer(series: Prepared, length: int, least: float) -> tuple[Floats, ...]:
+def _layer(series: Prepared, length: int, side: int, least: float) -> tuple[Floats, ...]:
     """The best split of each interval of one length: starts, stops, splits, strengths (those above least)."""
     count = len(series)
     clean = series.clean - series.clean.mean()
@@ -106,7 +108,7 @@ def _layer(series: Prepared, length: int, least: float) -> tuple[Floats, ...]:
     squares = np.concatenate(([0.0], np.cumsum(clean * clean)))
     steps = math.ceil((count - length) / max(1.0, length / _OVERLAP)) + 1
     start = np.unique(np.round(np.linspace(0, count - length, steps)).astype(np.intp))
-    left = np.arange(LEAST_POINTS, length - LEAST_POINTS + 1)
+    left = np.arange(side, length - side + 1)
     part = sums[start[:, None] + left] - sums[start][:, None]
     whole = (sums[start + length] - sums[start])[:, None]
     between = (part - whole * (left / length)) ** 2 * (length / (left * (length - left)))
@@ -159,7 +161,8 @@ def profile(
     """Places about `at` and by how much a step there exceeds its threshold: the mean of both tests."""
     start, stop = max(start, at - _MOVE_POINTS), min(stop, at + _MOVE_POINTS)
     length = stop - start
-    left = np.arange(LEAST_POINTS, length - LEAST_POINTS + 1)
+    side = least_points(sensitivity)
+    left = np.arange(side, length - side + 1)
     if not len(left):
         return left, np.empty(0)
     clean = series.clean[start:stop] - series.clean[start:stop].mean()

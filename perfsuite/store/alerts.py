@@ -16,7 +16,7 @@ from perfsuite.store.rows import Values
 from perfsuite.store.statements import column_names, insert
 from perfsuite.store.tables import AlertRow
 
-_KEY = ("repository", "case_id", "fingerprint", "metric", "kind", "after")
+_KEY = ("repository", "case_id", "fingerprint", "metric", "kind", "before", "after")
 _STATE = ("state", "reason", "changed_by", "changed_at")
 _CHANGING = tuple(name for name in column_names(AlertRow) if name not in ("id", "raised_at", *_STATE))
 

@@ -225,9 +225,13 @@ class AlertRow(Base):
     changed_by: Mapped[str]
     changed_at: Mapped[datetime | None]
 
-    # The first keeps two processes from raising the same alert; the others serve what is open, newest first.
+    # The first keeps two processes from raising the same alert (its usual name would be too long for
+    # PostgreSQL); the others serve what is open, newest first.
     __table_args__ = (
-        UniqueConstraint("repository", "case_id", "fingerprint", "metric", "kind", "after"),
+        UniqueConstraint(
+            *("repository", "case_id", "fingerprint", "metric", "kind", "before", "after"),
+            name="uq_alerts_change",
+        ),
         Index(None, "state", "raised_at", "id"),
         Index(None, "raised_at", "id"),
     )

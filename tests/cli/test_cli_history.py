@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from cli_fakes import Cli, result
 
-from perfsuite.cli.updating import update_alerts
-from perfsuite.model import AlertState, Commit, Environment, Run
+from perfsuite.cli.updating import default_branch_of, update_alerts
+from perfsuite.config import load_config
+from perfsuite.model import Alert, AlertState, Commit, Environment, Run
 from perfsuite.store import Store, open_store
 
 CASES = ("moe/decode[m=1]", "moe/prefill[m=64]")
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime.now(UTC) - timedelta(days=40)
+"""So that the last of forty days is yesterday: a series that stopped would be an alert as well."""
 H200 = Environment("node", gpu="NVIDIA H200", driver="580.1", torch="2.11", triton="3.6")
 NAME = "watched"
 """The folder's name, where there is no remote."""
@@ -48,6 +50,11 @@ def fill(store: Store, days: range, level: Callable[[int], float] = lambda _: 1.
         store.start_run(made)
         store.save_result(made.id, result(CASES[0], scale=wobble(day) * level(day)))
         store.save_result(made.id, result(CASES[1], scale=wobble(day + 3)))
+
+
+def update(cli: Cli, store: Store, **choices: Any) -> list[Alert]:
+    branch = default_branch_of(load_config(cli.folder, {}), NAME)
+    return update_alerts(store, NAME, branch=branch, **choices)
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def test_another_driver_is_a_boundary(cli: Cli) -> None:
     answer = cli("history", "decode")
     assert "driver 580.1 → 590.2" in answer.out
     with open_store(cli.database, create=False) as store:
-        assert update_alerts(store, NAME, now=START + timedelta(days=40)) == []
+        assert update(cli, store, now=START + timedelta(days=40)) == []
 
 
 def test_other_rules_may_look(stepped: Cli) -> None:
@@ -129,24 +136,25 @@ def test_alerts_are_raised_once_and_stay_triaged(stepped: Cli) -> None:
     assert [item["case"] for item in slower] == [CASES[0]]
     assert (slower[0]["after"], slower[0]["state"]) == (sha(20), "open")
     assert json.loads(stepped("alerts", "update", "--json").out)["alerts"] == []
+    assert stepped("alerts", "update").out == "No alert is new or changed.\n"
     stepped("alerts", "set", slower[0]["id"], "expected", "--reason", "more work", "--by", "Ada")
     with open_store(stepped.database, create=False) as store:
         fill(store, range(40, 45), step(20, 1.1))
-        update_alerts(store, NAME, now=START + timedelta(days=45))
+        update(stepped, store, now=START + timedelta(days=45))
         assert store.reader.alert(slower[0]["id"]).state is AlertState.EXPECTED
 
 
 def test_a_level_that_returned_is_fixed(stepped: Cli) -> None:
     with open_store(stepped.database, create=False) as store:
-        (alert,) = update_alerts(store, NAME, now=START + timedelta(days=40))
+        (alert,) = update(stepped, store, now=START + timedelta(days=40))
         fill(store, range(40, 60))
-        update_alerts(store, NAME, now=START + timedelta(days=60))
+        update(stepped, store, now=START + timedelta(days=60))
         found = store.reader.alert(alert.id)
     assert found.state is AlertState.FIXED and found.reason and found.changed_by == "perfsuite"
 
 
 def test_a_series_that_stops_is_an_alert(stepped: Cli) -> None:
     with open_store(stepped.database, create=False) as store:
-        found = update_alerts(store, NAME, cases=[CASES[1]], now=START + timedelta(days=400))
+        found = update(stepped, store, cases=[CASES[1]], now=START + timedelta(days=400))
     (alert,) = found
     assert (alert.kind, alert.case, alert.before) == ("missing", CASES[1], sha(39))

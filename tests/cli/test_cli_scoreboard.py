@@ -12,7 +12,9 @@ import pytest
 from cli_fakes import Cli
 
 from perfsuite.cli.histories import load_histories, load_pairs
+from perfsuite.cli.scoring import score_own
 from perfsuite.errors import UsageError
+from perfsuite.stats.rules import Series
 
 
 def write_lines(file: Path, items: list[dict[str, Any]]) -> None:
@@ -150,3 +152,14 @@ def test_an_empty_folder_and_broken_lines_are_told(cli: Cli, tmp_path: Path) -> 
         lines.write('{"series_id": "a", "values": [1]}\nnonsense\n')
     with pytest.raises(UsageError, match="line 2"):
         load_histories(tmp_path)
+
+
+def test_without_a_folder_there_must_be_triaged_alerts(cli: Cli) -> None:
+    answer = cli("scoreboard")
+    assert (answer.code, "no triaged alerts" in answer.err) == (2, True)
+
+
+def test_triaged_alerts_are_scored_like_labels() -> None:
+    step = Series("s", (100.0,) * 20 + (130.0,) * 20)
+    board = score_own([(step, [20], []), (Series("t", (100.0,) * 40), [], [9])], ("codspeed_fixed",))
+    assert [(row.rule, row.data, row.f1) for row in board.rows] == [("codspeed_fixed", "triaged", 1.0)]

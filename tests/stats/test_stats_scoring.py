@@ -20,7 +20,7 @@ from perfsuite.stats.injection import (
 )
 from perfsuite.stats.operating import View, operating_points, quietest_useful, recall
 from perfsuite.stats.rulebook import judge_reruns, rule_named, rule_names
-from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, events, with_delay
+from perfsuite.stats.rules import Alarm, Found, LookingBack, NamedRule, Series, events, with_delay
 from perfsuite.stats.scoring import DataSet, Row, is_held_out, matched, score, score_triaged, split
 from perfsuite.stats.scoring_pairs import Block, Compared, PairedData, score_pairs
 from perfsuite.stats.scoring_reruns import reruns, score_rerun_judge, score_reruns
@@ -179,7 +179,21 @@ def test_context_is_all_that_the_search_needs() -> None:
     def at_100(one: Series) -> list[Found]:
         return [Found(len(one) - 2 if len(one) < 120 else 100, 0.1)]
 
-    assert with_delay(at_100, series(count=120), context=30)[0].seen <= 107
+    assert LookingBack("late", at_100, context=30)(series(count=120))[0].seen <= 107
+
+
+def test_scores_ask_when_only_of_what_counts() -> None:
+    asked: list[int] = []
+
+    def find(one: Series) -> list[Found]:
+        asked.append(len(one))
+        return [Found(5, 0.1), *([Found(20, 0.1)] if len(one) >= 24 else [])]
+
+    row = score(LookingBack("late", find), DataSet("d", (series(),), {"s": ((20,),)}))
+    assert row is not None
+    assert (row.delay, row.precision) == (3, 0.5)
+    assert asked == [40, 21, 22, 23, 24]
+    assert LookingBack("late", find).in_the_end(series())[1] == Alarm(20, 39, 0.1)
 
 
 def test_parts_of_a_series_move_its_boundaries() -> None:

@@ -85,6 +85,14 @@ def test_a_change_is_raised_once(store: Store) -> None:
     assert store.reader.alert("01") == other
 
 
+def test_a_series_may_stop_more_than_once(store: Store) -> None:
+    first = replace(ALERT, kind="missing", after="", change=None, low=None, high=None)
+    again = replace(first, id="cd" * 16, before="3" * 40)
+    store.save_alerts([first])
+    store.save_alerts([first, again])
+    assert {item.before for item in store.reader.alerts()} == {first.before, again.before}
+
+
 def test_what_a_person_says_is_kept(store: Store) -> None:
     store.save_alerts([ALERT])
     later = NOON + timedelta(hours=1)

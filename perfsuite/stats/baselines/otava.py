@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from perfsuite.stats.baselines._points import Floats, Points, relative
-from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, with_delay
+from perfsuite.stats.rules import Found, LookingBack, Series
 
 _WINDOW = 50
 _WEAK_P, _P = 0.01, 0.001
@@ -120,8 +120,4 @@ def _p_value(left: Floats, right: Floats) -> float:
     return float(2 * stdtr(n + m - 2, -abs(t)))
 
 
-def detect(series: Series) -> list[Alarm]:
-    return with_delay(find, series, context=_CONTEXT)
-
-
-RULE = NamedRule("otava", detect)
+RULE = LookingBack("otava", find, _CONTEXT)

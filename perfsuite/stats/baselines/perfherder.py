@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from perfsuite.stats.baselines._points import Floats, Points, relative
-from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, with_delay
+from perfsuite.stats.rules import Found, LookingBack, Series
 
 _LEAST_BACK, _MOST_BACK = 12, 24
 _FORE = 12
@@ -81,8 +81,4 @@ def _plain_mean(rows: Floats) -> Floats:
         return np.asarray(np.nansum(rows, axis=1) / np.sum(~np.isnan(rows), axis=1), dtype=np.float64)
 
 
-def detect(series: Series) -> list[Alarm]:
-    return with_delay(find, series)
-
-
-RULE = NamedRule("perfherder", detect)
+RULE = LookingBack("perfherder", find)

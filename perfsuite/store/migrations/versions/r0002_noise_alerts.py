@@ -75,8 +75,9 @@ def _create_alerts() -> None:
             "fingerprint",
             "metric",
             "kind",
+            "before",
             "after",
-            name=op.f("uq_alerts_repository_case_id_fingerprint_metric_kind_after"),
+            name=op.f("uq_alerts_change"),
         ),
     )
     op.create_index(op.f("ix_alerts_state_raised_at_id"), "alerts", ["state", "raised_at", "id"])
