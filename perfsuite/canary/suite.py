@@ -22,8 +22,8 @@ CHAIN, CHAIN_ELEMENTS = 4, 1 << 15
 SMALL_ELEMENTS, SMALL_STEPS = 4096, 16
 """For Triton's interpreter."""
 ROTATE = {"compute": 16, "memory": 8, "launch": 256}
-"""Buffer sets. Few, since every comparison pays for them, the copy's are large. Of the chain many, of 128 KiB:
-in a handful of pages its time depends by 4 % on which pages they are (an H200)."""
+"""Buffer sets. Few, since every comparison pays for them, the copy's are large. Of the chain many, of
+128 KiB: in a handful of pages its time depends by 4 % on which pages they are (an H200)."""
 
 
 def multiply_add(x: torch.Tensor, steps: int) -> torch.Tensor:

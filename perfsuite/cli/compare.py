@@ -110,7 +110,7 @@ def _stored(
     from perfsuite.store import open_store
 
     if base is None or head is None:
-        raise UsageError("--stored needs two runs", "perfsuite compare --stored BASE HEAD, by id or by commit")
+        raise UsageError("--stored needs two runs", "name both by id or commit: compare --stored BASE HEAD")
     with open_store(config.database, create=False) as store:
         return compare_stored(config, store.reader, base, head, threshold, controls)
 

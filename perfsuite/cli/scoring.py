@@ -9,11 +9,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perfsuite.cli.histories import load_histories, load_pairs
 from perfsuite.cli.progress import showing_progress
+from perfsuite.cli.series import stored_series
+from perfsuite.config import Config
 from perfsuite.errors import UsageError
+from perfsuite.model import Alert, AlertState
 from perfsuite.report.scoreboard import Scoreboard
+from perfsuite.stats.alerts import US
 from perfsuite.stats.operating import operating_points
 from perfsuite.stats.rulebook import (
     OURS,
@@ -28,6 +33,9 @@ from perfsuite.stats.rules import SENSITIVITIES, Series
 from perfsuite.stats.scoring import DataSet, Row, score, score_triaged, split
 from perfsuite.stats.scoring_pairs import PairedData, score_pairs
 from perfsuite.stats.scoring_reruns import RerunRow, reruns, score_rerun_judge, score_reruns
+
+if TYPE_CHECKING:
+    from perfsuite.store import Reader
 
 _FEW_TASKS = 8
 """Not worth the start of processes."""
@@ -92,6 +100,40 @@ def score_own(
     """Scores rules on the alerts that the users of this store triaged: see `score_triaged`."""
     rows = [score_triaged(rule_named(name), triaged) for name in rules or rule_names()]
     return Scoreboard("all", tuple(row for row in rows if row is not None))
+
+
+def score_store(config: Config, rules: Sequence[str]) -> Scoreboard:
+    """Scores rules on the series of this store that have alerts.
+
+    Raises:
+        UsageError: nobody has triaged an alert yet.
+    """
+    from perfsuite.store import open_store
+
+    with open_store(config.database, create=False) as store:
+        triaged = list(_triaged(store.reader))
+    if not triaged:
+        raise UsageError(
+            "there are no alerts that somebody triaged to score rules on",
+            "triage some (perfsuite alerts), or name a folder of histories",
+        )
+    return score_own(triaged, rules)
+
+
+def _triaged(reader: Reader) -> Iterator[tuple[Series, list[int], list[int]]]:
+    """Every series with a triaged alert: where it says a change was, and where noise."""
+    by_case: dict[tuple[str, str], list[Alert]] = {}
+    for alert in reader.alerts():
+        if alert.after and alert.changed_by not in ("", US):
+            by_case.setdefault((alert.repository, alert.case), []).append(alert)
+    for (repository, case), alerts in sorted(by_case.items()):
+        for one in stored_series(reader, case, repository=repository):
+            places = {point.run.commit.sha: index for index, point in enumerate(one.points)}
+            known = [(places[a.after], a.state) for a in alerts if a.after in places]
+            true = [index for index, state in known if state is not AlertState.NOISE]
+            false = [index for index, state in known if state is AlertState.NOISE]
+            if known:
+                yield one.series, sorted(true), sorted(false)
 
 
 @functools.cache

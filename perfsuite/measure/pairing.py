@@ -1,4 +1,4 @@
-"""One case, one pair of processes, both sides: the gate, rounds in lockstep, and whom a failure is blamed on."""
+"""One case, one pair of processes, both sides: the gate, rounds in lockstep, whom a failure is blamed on."""
 
 from __future__ import annotations
 

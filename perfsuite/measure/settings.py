@@ -14,8 +14,8 @@ from perfsuite.model import Environment, Result, Status
 CASE_TIMEOUT_S = 120.0
 RUN_EFFORT = {"quick": Effort(1, 1, 8), "pr": Effort(1, 3, 16), "full": Effort(1, 5, 24)}
 LEAST_PAIRS = 2
-"""Of fresh processes, where the noise of a case is not known: what a process's memory does to it is a noise of
-its own. These are measured whatever the budget says."""
+"""Of fresh processes, where the noise of a case is not known: what a process's memory does to it is a noise
+of its own. These are measured whatever the budget says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Budget:
 
     Args:
         effort: of one pair; its `pairs` are the most.
-        seconds: for the whole suite, starting and compiling included; no pair beyond `LEAST_PAIRS` begins that
-            would not end in time.
+        seconds: for the whole suite, starting and compiling included; no pair beyond `LEAST_PAIRS` begins
+            that would not end in time.
     """
 
     effort: Effort

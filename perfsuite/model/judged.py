@@ -78,7 +78,7 @@ class Comparison:
     case_thresholds: Mapping[str, float] = field(default_factory=dict)
     """Glob of case → threshold, the first match wins."""
     noise: Mapping[str, Noise] = field(default_factory=dict)
-    """`noise_key` → what was known of a case's noise when the comparison began: kept, so that verdicts stay."""
+    """`noise_key` → what was known of its noise when the comparison began: kept, so that verdicts stay."""
     kind: str = "compare"
     """`compare`, or `noise`: the same commit on both sides, everything timed."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from perfsuite.model import (
     CaseComparison,
+    Comparison,
     ComparisonReport,
     Finding,
     Result,
@@ -87,7 +88,7 @@ def comparison_markdown(report: ComparisonReport, *, limit: int = MAX_CHARACTERS
     fit is cut from the end of the least urgent table, and counted.
     """
     head = [f"### {headline(report)}", *_machine(report.machine), *_findings(report.findings)]
-    tail = [_sides(report), _again(reproduce(report.comparison), report.comparison.id)]
+    tail = [_sides(report), _again(report.comparison)]
     return _fit(head, _sections(report.comparisons), tail, limit)
 
 
@@ -219,6 +220,8 @@ def _line(value: str) -> str:
     return f"  \n{text(value)}" if value else ""
 
 
-def _again(command: str, comparison_id: str) -> str:
-    block = fenced(f"{command}\nperfsuite report {comparison_id[:12]}")
+def _again(comparison: Comparison) -> str:
+    # A comparison of stored runs is not stored itself: it is made again at any time.
+    report = "" if comparison.kind == "stored" else f"\nperfsuite report {comparison.id[:12]}"
+    block = fenced(reproduce(comparison) + report)
     return f"<details><summary>How to measure or read it again</summary>\n\n{block}\n\n</details>"

@@ -28,6 +28,9 @@ GAPS = 50
 """How many gaps are "of late"."""
 LEAST_GAPS = 3
 """Fewer do not say what is usual."""
+SURE = 1.5
+"""`ChangePoint.margin` that raises an alert. A history is looked at anew with each point: at 1, one look in a
+hundred sees a step in noise that later points take back; at 1.5, one or two in a thousand."""
 RETURNED = 0.5
 """A level has returned when it is nearer to the old level than to the new one."""
 _UNDECIDED = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
@@ -86,7 +89,8 @@ def reconcile(
     steps = [point for point in change_points if point.kind is Kind.STEP]
     known, fresh = _matched([alert for alert in existing if alert.kind != MISSING], steps, context)
     kept = [_updated(alert, known.get(alert.id), context) for alert in existing if alert.kind != MISSING]
-    raised = [_raised(point, context) for point in fresh if not _is_return(point, context)]
+    sure = [point for point in fresh if point.margin >= SURE and not _is_return(point, context)]
+    raised = [_raised(point, context) for point in sure]
     missing = _missing([alert for alert in existing if alert.kind == MISSING], context)
     return [*kept, *(_settled(alert, point, context) for alert, point in raised), *missing]
 

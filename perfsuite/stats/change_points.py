@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,8 @@ Indices = Sequence[int] | NDArray[np.intp]
 """Places in a series."""
 CONFIDENCE = 0.95
 """Of the interval of the size; pointwise, for a step whose place is known."""
+_QUARTILE_OF_DEVIATION = 1.1503
+"""Upper quartile of |z| of a standard normal value."""
 _PLACE_DROP = 1.0
 """A place counts as possible while the evidence there is at most so many deviates below the best."""
 
@@ -82,7 +85,8 @@ class ChangePoint:
     """Medians of the levels about it (at most `WINDOW_POINTS` points), in the unit of the series."""
     kind: Kind = Kind.STEP
     margin: float = 1.0
-    """`strength` over what a step there has to reach at a sensitivity of 1: how sure beyond doubt."""
+    """How far beyond doubt: the evidence over what a step there has to reach, the correlation of neighbours
+    held against it."""
 
     @property
     def p_value(self) -> float:
@@ -97,7 +101,7 @@ def change_points(series: Series, settings: Settings = DEFAULT) -> list[ChangePo
     for first, last in _parts(kept, series.boundaries):
         index = kept[first:last]
         found += points_of(values[index], index, settings)
-    found += _boundaries(values, kept, series.boundaries)
+    found += _boundaries(values, kept, series.boundaries, found)
     return sorted(found, key=lambda point: point.index)
 
 
@@ -145,12 +149,18 @@ def _parts(kept: Indices, boundaries: Sequence[int]) -> Iterator[tuple[int, int]
     yield from ((a, b) for a, b in itertools.pairwise(edges) if b > a)
 
 
-def _boundaries(values: Floats, kept: Indices, boundaries: Sequence[int]) -> list[ChangePoint]:
-    """One change point for each boundary with points on both sides, whether or not the level moved."""
-    edges = [0, *(int(np.searchsorted(kept, b)) for b in sorted(set(boundaries))), len(kept)]
+def _boundaries(
+    values: Floats, kept: Indices, boundaries: Sequence[int], found: Sequence[ChangePoint]
+) -> list[ChangePoint]:
+    """One change point for each boundary with points on both sides, whether or not the level moved.
+
+    Its levels reach to the nearest change point on either side.
+    """
+    moves = [int(np.searchsorted(kept, point.index)) for point in found]
+    edges = sorted({0, len(kept), *moves, *(int(np.searchsorted(kept, b)) for b in boundaries)})
     points = []
     for start, at, stop in zip(edges, edges[1:], edges[2:], strict=False):
-        if not start < at < stop:
+        if at in moves:
             continue
         index = kept[start:stop]
         part = prepared(values[index])
@@ -173,24 +183,35 @@ def _sized(part: Prepared, values: Floats, index: Indices, edges: Sequence[int],
     test = evidence(part, start, at, stop)
     nearest = slice(max(start, at - WINDOW_POINTS), at), slice(at, min(stop, at + WINDOW_POINTS))
     before, after = (float(np.median(part.raw[side])) for side in nearest)
-    half = float(stdtrit(test.freedom, (1 + CONFIDENCE) / 2)) * test.error
-    change = part.change(before, after)
-    ends = (part.change(before, before + test.difference + sign * half) for sign in (-1, 1))
-    low, high = ends
+    half = _half_width(part.raw[nearest[0]] - before, part.raw[nearest[1]] - after, test.inflation)
+    change, low, high = (part.change(before, after + shift) for shift in (0.0, -half, half))
     earliest, latest = (at, at) if kind is Kind.BOUNDARY else _place(part, start, at, stop)
     return ChangePoint(
         index=int(index[at]),
         low_index=int(index[earliest - 1]),
         high_index=int(index[latest]),
         change=change,
-        low=min(low, change),
-        high=max(high, change),
+        low=low,
+        high=high,
         strength=test.strength,
         before=float(np.median(values[nearest[0]])),
         after=float(np.median(values[nearest[1]])),
         kind=kind,
-        margin=test.strength / float(threshold(part.total, min(at - start, stop - at))),
+        margin=test.cautious / float(threshold(part.total, min(at - start, stop - at))),
     )
+
+
+def _half_width(before: Floats, after: Floats, inflation: float) -> float:
+    """Of the interval of a difference of medians, from what both sides deviate from theirs.
+
+    The spread comes from the upper quartile of the deviations, which neither outliers nor ties decide; a
+    median's variance is π/2 times a mean's, and more where neighbours are correlated.
+    """
+    rest = np.concatenate((before, after))
+    spread = float(np.quantile(np.abs(rest), 0.75)) / _QUARTILE_OF_DEVIATION
+    variance = math.pi / 2 * inflation * spread**2 * (1 / len(before) + 1 / len(after))
+    freedom = max(1, len(rest) - 2)
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
 
 
 def _place(part: Prepared, start: int, at: int, stop: int) -> tuple[int, int]:

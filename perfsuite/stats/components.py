@@ -93,6 +93,27 @@ def components(groups: Sequence[Sequence[float]], noise: Noise | None, prior: Pr
     return Components(math.sqrt(blocks), math.sqrt(pairs), error, total)
 
 
+def pooled_noise(groups: Sequence[Sequence[float]], *, same_code: bool = True) -> Noise:
+    """What one comparison of unchanged code shows, as sums that add up over comparisons.
+
+    Args:
+        groups: log ratios of blocks, one group a pair; no group is empty.
+        same_code: the true change is zero. Else it is near zero and unknown: the mean is taken out, at the
+            cost of one degree of freedom.
+    """
+    count = sum(len(group) for group in groups)
+    centres = [fmean(group) for group in groups]
+    middle = 0.0 if same_code else sum(v for group in groups for v in group) / count
+    around = list(zip(groups, centres, strict=True))
+    return Noise(
+        between=sum(len(group) * (centre - middle) ** 2 for group, centre in around),
+        pairs=len(groups) - (not same_code),
+        within=sum((value - centre) ** 2 for group, centre in around for value in group),
+        freedom=within_freedom(groups),
+        comparisons=1,
+    )
+
+
 def pair_size(noise: Noise) -> float:
     """Blocks in a pair, on average: each comparison gave up a degree of freedom for levelling."""
     return 1 + (noise.freedom + noise.comparisons) / noise.pairs

@@ -22,10 +22,10 @@ LEVEL_POINTS = 7
 END_POINTS = 5
 """The same at both ends of a series, where waiting for more would only delay a real step."""
 CLIP_SPREADS = 1.25
-"""Values count at most so many spreads from the running median: Huber's winsorizing, between his constants for
-5 % (1.40) and 10 % (1.14) of contamination (Huber, Ann. Math. Stat. 35, 1964)."""
+"""Values count at most so many spreads from the running median: Huber's winsorizing, between his constants
+for 5 % (1.40) and 10 % (1.14) of contamination (Huber, Ann. Math. Stat. 35, 1964)."""
 _QUARTILE_OF_DIFFERENCE = 1.627
-"""Upper quartile of |a - b| for two standard normal values: √2 · 1.1503. The quartile, not the median, because
+"""Upper quartile of |a - b| for two standard normal values: √2 · 1.1503. The quartile, not the median, as
 noise that flips between two levels has no difference at all in half of its pairs."""
 _SMALLEST = 1e-12
 """Of the largest value: noise below what a double can tell apart is none."""

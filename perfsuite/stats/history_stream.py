@@ -7,6 +7,8 @@ that a change point is judged by lies within `segment_test.WINDOW_POINTS` of it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from perfsuite.stats.change_points import DEFAULT, ChangePoint, Settings, points_of
@@ -28,6 +30,18 @@ class Stream:
         self._seen = 0
         self._room: Floats = np.empty(1024)
         self._whole = Whole(0, 0.0, 0.0, True)
+
+    @classmethod
+    def of(cls, values: Sequence[float], settings: Settings = DEFAULT) -> Stream:
+        """A stream that has seen these points; it costs what looking at them at once costs."""
+        stream = cls(settings)
+        for value in values:
+            stream._seen += 1
+            if np.isfinite(value):
+                stream._append(float(value))
+        stream._found = points_of(stream._values, stream._places, settings)
+        stream._settle()
+        return stream
 
     @property
     def change_points(self) -> list[ChangePoint]:

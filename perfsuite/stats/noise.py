@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 
 from perfsuite.model import ComparisonReport, Noise, Result, Verdict
-from perfsuite.stats.components import is_known, pair_size, within_freedom
+from perfsuite.stats.components import is_known, pair_size, pooled_noise
 from perfsuite.stats.paired import block_values
 
 FLOOR_ERROR = 3.29
@@ -24,22 +23,7 @@ def noise_of(base: Result, head: Result, *, same_code: bool) -> Noise | None:
             the cost of one degree of freedom.
     """
     groups = block_values(base, head)
-    count = sum(map(len, groups))
-    if not count:
-        return None
-    centres = [fmean(group) for group in groups]
-    middle = (
-        0.0
-        if same_code
-        else sum(len(group) * centre for group, centre in zip(groups, centres, strict=True)) / count
-    )
-    return Noise(
-        between=sum(len(g) * (centre - middle) ** 2 for g, centre in zip(groups, centres, strict=True)),
-        pairs=len(groups) - (not same_code),
-        within=sum((value - c) ** 2 for g, c in zip(groups, centres, strict=True) for value in g),
-        freedom=within_freedom(groups),
-        comparisons=1,
-    )
+    return pooled_noise(groups, same_code=same_code) if groups else None
 
 
 def floor_of(noise: Noise | None, pairs: int = STANDARD_PAIRS, blocks: int = STANDARD_BLOCKS) -> float | None:

@@ -3,10 +3,10 @@
 The block is the unit of replication, nested in its pair of processes. Measured on an H200: from allocation to
 allocation the log ratio of equal code scatters by 0.06 % to 0.7 % in ordinary kernels, whatever the number of
 rounds. So rounds sharpen a block and say nothing about the next one. A block's value is a median over its
-matched rounds, two by two: A B and B A. Whoever runs second in such a round has just been given the GPU, which
-may cost it 2 % (an op of 16 µs, the same H200), and in two rounds both sides pay that once. Blocks are levelled
-likewise: the side that allocated second may be slower by 4 % (a chain of kernels of one thread block), and the
-order alternates. The rest is in `components` and `sequential`.
+matched rounds, two by two: A B and B A. Whoever runs second in such a round has just been given the GPU,
+which may cost it 2 % (an op of 16 µs, the same H200), and in two rounds both sides pay that once. Blocks are
+levelled likewise: what allocating second costs a side is taken out, the order alternates. The rest is in
+`components` and `sequential`.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _expm1(value: float) -> float:
 
 
 def _grouped(matched: Sequence[_Matched]) -> tuple[tuple[float, ...], ...]:
-    """Values by pair, levelled: what allocating first or second does is estimated within pairs and taken out."""
+    """Values by pair, levelled: what allocating first or second does is estimated and taken out."""
     groups = [list(group) for _, group in groupby(matched, key=lambda block: block.pair)]
     effect = _order_effect(groups)
     return tuple(tuple(block.value - effect * block.order for block in group) for group in groups)

@@ -9,6 +9,7 @@ from perfsuite.errors import UsageError
 from perfsuite.model import Verdict
 from perfsuite.stats.baselines import BASELINES, PAIR_BASELINES
 from perfsuite.stats.change_points import Kind, Settings, change_points
+from perfsuite.stats.resampling import SequentialRule
 from perfsuite.stats.rules import Found, LookingBack, NamedRule, Rule, Series
 from perfsuite.stats.scoring_pairs import PairRule
 from perfsuite.stats.scoring_reruns import Rerun, RerunJudge
@@ -94,7 +95,7 @@ def _each_once(group: Sequence[Rerun]) -> list[list[Rerun]]:
     return [list(batch.values()) for batch in batches]
 
 
-PAIRED_RULES: dict[str, PairRule] = dict(PAIR_BASELINES)
+PAIRED_RULES: dict[str, PairRule] = {OURS: SequentialRule(), **PAIR_BASELINES}
 """Rules that judge two sets of samples measured together."""
 PAIR_RULES: dict[str, RerunJudge] = {OURS: judge_reruns}
 """Rules that judge two stored runs."""

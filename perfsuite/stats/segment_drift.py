@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from perfsuite.stats.history_noise import Floats, Prepared
 from perfsuite.stats.segment_test import PRIOR_FREEDOM, WINDOW_POINTS, threshold
 
-RAMP_POINTS = 10
-"""A rise within fewer points is a step: as many as the margins of a score on both sides."""
+RAMP_POINTS = 20
+"""A rise within fewer points is a step: noise alone can make one look as if it took ten."""
 DRIFT_CHANGE = 0.05
 """A change of this share or more is worth an alarm, however slowly it came."""
 _BETTER = 10.0
 """Twice the log likelihood ratio that counts as strong evidence (Kass & Raftery, JASA 90, 1995)."""
+_STAIRS = 3
+"""Steps on either side that may belong to the same ramp."""
 _GRID = 12
 """Places tried for each end of the ramp."""
 
@@ -32,24 +34,23 @@ def drifts(series: Prepared, found: Sequence[int]) -> set[int]:
     steps = np.diff(levels)
     slow: set[int] = set()
     for i in range(len(found)):
-        if abs(series.change(levels[i], levels[i + 1])) >= DRIFT_CHANGE:
+        if steps[i] == 0 or abs(series.change(levels[i], levels[i + 1])) >= DRIFT_CHANGE:
             continue
-        first, last = _staircase(steps, i)
-        if _is_ramp(series, edges, i, i):
-            slow.add(found[i])
-        elif last > first and _is_ramp(series, edges, first, last):
-            slow.update(found[first : last + 1])
+        stairs = next((s for s in _staircases(steps, i) if _is_ramp(series, edges, *s)), None)
+        if stairs is not None:
+            slow.update(found[stairs[0] : stairs[1] + 1])
     return slow
 
 
-def _staircase(steps: Floats, i: int) -> tuple[int, int]:
-    """The first and last of the steps about `i` that go its way and are no larger."""
+def _staircases(steps: Floats, i: int) -> Iterator[tuple[int, int]]:
+    """First and last of neighbouring steps about `i` that go its way and are no larger, the widest first."""
     first = last = i
-    while first > 0 and steps[first - 1] * steps[i] > 0 and abs(steps[first - 1]) <= abs(steps[i]):
+    while first > max(0, i - _STAIRS) and 0 < steps[first - 1] / steps[i] <= 1:
         first -= 1
-    while last < len(steps) - 1 and steps[last + 1] * steps[i] > 0 and abs(steps[last + 1]) <= abs(steps[i]):
+    while last < min(len(steps) - 1, i + _STAIRS) and 0 < steps[last + 1] / steps[i] <= 1:
         last += 1
-    return first, last
+    ranges = ((a, b) for a in range(first, i + 1) for b in range(i, last + 1))
+    yield from sorted(ranges, key=lambda pair: pair[0] - pair[1])
 
 
 def _is_ramp(series: Prepared, edges: Sequence[int], first: int, last: int) -> bool:

@@ -47,15 +47,13 @@ MOST_POINTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the tests say of one step. `difference` and `error` are in the unit of the prepared values."""
+    """What the tests say of one step."""
 
     strength: float
-    difference: float
-    error: float
-    """Standard error of the difference, correlation of neighbours counted in."""
-    freedom: float
-    inflation: float = 1.0
+    inflation: float
     """Of the variance of a mean, by the correlation of neighbours."""
+    cautious: float
+    """`strength` with that correlation held against the ranks too: what raises alerts has to be sure."""
 
 
 def least_points(sensitivity: float = 1.0) -> int:
@@ -77,8 +75,9 @@ def evidence(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     if min(at - first, last - at) < LEAST_RANKED or moved.strength >= CERTAIN:
         return moved
     shapes = Ranks.of(series.raw[first:last]).strength(np.array([at - first]))
-    strength = max(moved.strength, float(shapes[0]) / math.sqrt(moved.inflation))
-    return replace(moved, strength=strength)
+    ranked = float(shapes[0])
+    cautious = max(moved.strength, ranked / math.sqrt(moved.inflation))
+    return replace(moved, strength=max(moved.strength, ranked), cautious=cautious)
 
 
 def deviate(t_squared: Floats, freedom: Floats | float) -> Floats:
@@ -102,12 +101,13 @@ def _moderated_t(series: Prepared, start: int, at: int, stop: int) -> Evidence:
     error_m = (right + PRIOR_FREEDOM * pooled) / freedom_m / m
     squared = error_n + error_m
     if squared <= 0:
-        return Evidence(math.inf if new != centre else 0.0, new - centre, 0.0, float(n + m))
+        sure = math.inf if new != centre else 0.0
+        return Evidence(sure, 1.0, sure)
     inflation = _inflation(rest, left + right)
     freedom = max(1.5, squared**2 / (error_n**2 / freedom_n + error_m**2 / freedom_m) / inflation)
     squared *= inflation
     strength = float(deviate(np.asarray((new - centre) ** 2 / squared), freedom))
-    return Evidence(strength, new - centre, math.sqrt(squared), freedom, inflation)
+    return Evidence(strength, inflation, strength)
 
 
 def _inflation(rest: Floats, total: float) -> float:

@@ -25,8 +25,7 @@ from perfsuite.model import (
 )
 from perfsuite.stats.between_runs import LEAST_CHANGES, LEAST_CONTROLS, Moments, Step, Steps, steps_between
 from perfsuite.stats.families import findings, worst_first
-from perfsuite.stats.judge import before_times as before_times
-from perfsuite.stats.judge import require_comparable, threshold_of
+from perfsuite.stats.judge import before_times, require_comparable, threshold_of
 from perfsuite.stats.machine import SIDES_MOVED
 from perfsuite.stats.why import changed_kernels, less_accurate, why
 from perfsuite.units import format_share

@@ -1,8 +1,8 @@
 """Plant a slow-down of known size in the kernels of a checkout: what the gate is proven on.
 
-`python tests/planted/plant.py TREE SHARE` makes every case of `moe_w4a8` slower by that share: each program of
-one kernel of the op, all of whose programs run at once, does a number of dependent steps more. How many is a
-table by problem, from the case's measured time and the measured time of a step (`steps.json`); 0 plants the
+`python tests/planted/plant.py TREE SHARE` makes every case of `moe_w4a8` slower by that share: each program
+of one kernel of the op, all of whose programs run at once, does a number of dependent steps more. How many is
+a table by problem, from the case's measured time and the measured time of a step (`steps.json`); 0 plants the
 machinery alone, which is what the slow-downs are compared with.
 """
 
@@ -18,7 +18,7 @@ from kernels.suite.test_correctness import CONFIGURATIONS
 from kernels.suite.test_moe_w4a8 import ACT_TILE, QWEN35_35B
 
 MEASURED = Path(__file__).with_name("steps.json")
-"""Case → its time with the machinery alone, and the time of a step, both on an H200 (2,000 steps, two pairs)."""
+"""Case → its time with the machinery alone, and the time of a step (of 2,000), both on an H200."""
 STEPS = """    # Planted: xorshift32, which never reaches 0, so that nothing changes but the time.
     mixed = (tl.program_id(0) + 1).to(tl.uint32)
     for _ in range(STEPS):
