@@ -30,7 +30,9 @@ def export(
     output: OutputOption = None,
     db: DatabaseOption = None,
 ) -> None:
-    """Write runs and comparisons as JSON, raw samples included."""
+    """Write runs and comparisons as JSON, raw samples included; compressed where FILE ends in .gz."""
+    import gzip
+
     from perfsuite.cli.output import check_target, json_text, write_file
     from perfsuite.cli.services import Services
     from perfsuite.errors import UsageError
@@ -46,7 +48,7 @@ def export(
     if output is None or str(output) == "-":
         typer.echo(text, nl=False)
         return
-    write_file(output, text)
+    write_file(output, gzip.compress(text.encode(), mtime=0) if output.suffix == ".gz" else text)
     typer.echo(f"{output}: {len(runs)} runs, {len(comparisons)} comparisons", err=True)
 
 

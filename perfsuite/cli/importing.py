@@ -13,7 +13,8 @@ from perfsuite.cli.options import DatabaseOption, JsonOption
 if TYPE_CHECKING:
     from perfsuite.store import ImportSummary
 
-FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE", help="JSON files; - is standard input.")]
+_GZIP = b"\x1f\x8b"
+FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE", help="JSON files, gzip or not; - is standard input.")]
 
 
 def import_files(
@@ -43,12 +44,17 @@ def import_files(
 
 
 def _read(name: str) -> bytes:
+    """A file's contents, decompressed where it is gzip."""
+    import gzip
+    import zlib
+
     from perfsuite.errors import UsageError
 
-    if name == "-":
-        return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
+        read = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return gzip.decompress(read) if read.startswith(_GZIP) else read
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(f"{name} is a damaged gzip file: {error}", "copy or export it again") from error
     except OSError as error:
         raise UsageError(
             f"cannot read {name}: {error.strerror}",

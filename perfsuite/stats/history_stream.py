@@ -14,8 +14,8 @@ import numpy as np
 from perfsuite.stats.change_points import DEFAULT, ChangePoint, Settings, points_of
 from perfsuite.stats.history_noise import Floats, Whole
 
-HORIZON_POINTS = 200
-"""What lies so far back is settled: four times the window of a test, twice that of a drift."""
+HORIZON_POINTS = 150
+"""What lies so far back is settled: three times the window of a test, half as much again as that of a drift."""
 
 
 class Stream:

@@ -19,6 +19,8 @@ from perfsuite.stats.history_noise import Floats, Prepared
 
 LEAST_POINTS = 3
 """A level has at least so many points: one or two are outliers until a third says the same."""
+MOST_LEAST_POINTS = 12
+"""However insensitive: more waiting would make a rule blind in short histories."""
 WINDOW_POINTS = 50
 """Points of either side that a step is judged by: what lies further back says more of drift than of it."""
 RANK_POINTS = 30
@@ -58,7 +60,7 @@ class Evidence:
 
 def least_points(sensitivity: float = 1.0) -> int:
     """Points that a level needs: a `sensitivity` below 1 asks for lasting steps, half of it for 12 points."""
-    return math.ceil(LEAST_POINTS / min(1.0, sensitivity) ** 2)
+    return min(MOST_LEAST_POINTS, math.ceil(LEAST_POINTS / min(1.0, sensitivity) ** 2))
 
 
 def threshold(total: int, shorter: NDArray[np.intp] | int, sensitivity: float = 1.0) -> Floats:
