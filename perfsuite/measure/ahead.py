@@ -12,7 +12,7 @@ from perfsuite.measure.player import PlayerError
 from perfsuite.measure.process import Ended, RemotePlayer, Trial, TrialFailed, TrialPlan
 from perfsuite.model import Launches
 
-CORES_PER_WORKER = 2
+CORES_PER_WORKER = 1
 MOST_WORKERS = 6
 
 

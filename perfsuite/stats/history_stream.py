@@ -15,7 +15,7 @@ from perfsuite.stats.change_points import DEFAULT, ChangePoint, Settings, points
 from perfsuite.stats.history_noise import Floats, Whole
 
 HORIZON_POINTS = 150
-"""What lies so far back is settled: three times the window of a test, half as much again as that of a drift."""
+"""What lies so far back is settled: three times the window of a test, one and a half that of a drift."""
 
 
 class Stream:

@@ -100,7 +100,10 @@ def _lengths(count: int, side: int) -> list[int]:
     return sorted(lengths)
 
 
-def _layer(series: Prepared, length: int, side: int, least: float) -> tuple[Floats, ...]:
+_Splits = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], Floats]
+
+
+def _layer(series: Prepared, length: int, side: int, least: float) -> _Splits:
     """The best split of each interval of one length: starts, stops, splits, strengths (those above least)."""
     count = len(series)
     clean = series.clean - series.clean.mean()
