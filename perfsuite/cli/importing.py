@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from perfsuite.store import ImportSummary
 
 _GZIP = b"\x1f\x8b"
-FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE", help="JSON files, gzip or not; - is standard input.")]
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE", help="JSON files, gzip or not; - is standard input.")
+]
 
 
 def import_files(

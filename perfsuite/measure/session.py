@@ -53,9 +53,7 @@ def run_suite(
     return cases
 
 
-def _canaries(
-    collected: Collected, waiting: list[CollectedCase], settings: Settings
-) -> list[CollectedCase]:
+def _canaries(collected: Collected, waiting: list[CollectedCase], settings: Settings) -> list[CollectedCase]:
     """The pinned kernels, wherever a GPU times anything: their history is the machine's."""
     if not settings.gpu or all(case.plain for case in waiting):
         return []

@@ -144,6 +144,18 @@ def test_alerts_are_raised_once_and_stay_triaged(stepped: Cli) -> None:
         assert store.reader.alert(slower[0]["id"]).state is AlertState.EXPECTED
 
 
+def test_the_scoreboard_scores_rules_on_what_was_triaged(stepped: Cli) -> None:
+    raised = json.loads(stepped("alerts", "update", "--json").out)["alerts"]
+    untouched = stepped("scoreboard")
+    assert (untouched.code, "no alerts that somebody triaged" in untouched.err) == (2, True)
+    stepped("alerts", "set", raised[0]["id"], "acknowledged", "--reason", "it is", "--by", "Ada")
+    answer = stepped("scoreboard", "--rule", "perfsuite", "--rule", "codspeed_fixed", "--json")
+    assert answer.code == 0, answer.err
+    rows = {row["rule"]: row for row in json.loads(answer.out)["rows"]}
+    assert (rows["perfsuite"]["f1"], rows["perfsuite"]["series"], rows["perfsuite"]["points"]) == (1.0, 1, 40)
+    assert rows["codspeed_fixed"]["f1"] < 1.0, "10.0 % and less is not beyond its 10 %"
+
+
 def test_a_level_that_returned_is_fixed(stepped: Cli) -> None:
     with open_store(stepped.database, create=False) as store:
         (alert,) = update(stepped, store, now=START + timedelta(days=40))

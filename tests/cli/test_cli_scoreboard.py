@@ -154,11 +154,6 @@ def test_an_empty_folder_and_broken_lines_are_told(cli: Cli, tmp_path: Path) -> 
         load_histories(tmp_path)
 
 
-def test_without_a_folder_there_must_be_triaged_alerts(cli: Cli) -> None:
-    answer = cli("scoreboard")
-    assert (answer.code, "no triaged alerts" in answer.err) == (2, True)
-
-
 def test_triaged_alerts_are_scored_like_labels() -> None:
     step = Series("s", (100.0,) * 20 + (130.0,) * 20)
     board = score_own([(step, [20], []), (Series("t", (100.0,) * 40), [], [9])], ("codspeed_fixed",))
