@@ -67,7 +67,7 @@ class Components:
 
 def is_known(noise: Noise | None) -> bool:
     """Whether a case's noise was seen often enough to go by it."""
-    return noise is not None and noise.pairs >= KNOWN_PAIRS and noise.freedom > 0
+    return noise is not None and noise.pairs >= KNOWN_PAIRS
 
 
 def components(groups: Sequence[Sequence[float]], noise: Noise | None, prior: Prior) -> Components:
@@ -130,7 +130,7 @@ def _within(groups: Sequence[Sequence[float]], centres: Sequence[float], known: 
         (value - centre) ** 2 for group, centre in zip(groups, centres, strict=True) for value in group
     )
     freedom = float(within_freedom(groups))
-    if known is not None:
+    if known is not None and known.freedom:
         weight = min(1.0, MOST_KNOWN_FREEDOM / known.freedom)
         total, freedom = total + weight * known.within, freedom + weight * known.freedom
     return total / freedom if freedom else 0.0
@@ -140,6 +140,6 @@ def _expected(blocks: float, size: float, known: Noise | None, prior: Prior) -> 
     """The mean square between pairs that is expected beforehand, and its degrees of freedom."""
     if known is None:
         return blocks + size * (prior.ratio * blocks + prior.least**2), prior.freedom
-    own = known.within / known.freedom
+    own = known.within / known.freedom if known.freedom else 0.0
     pairs = max(0.0, known.between / known.pairs - own) / pair_size(known)
     return blocks + size * pairs, min(known.pairs, MOST_KNOWN_FREEDOM)

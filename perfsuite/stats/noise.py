@@ -33,7 +33,7 @@ def floor_of(noise: Noise | None, pairs: int = STANDARD_PAIRS, blocks: int = STA
     """
     if noise is None or not is_known(noise):
         return None
-    within = noise.within / noise.freedom
+    within = noise.within / noise.freedom if noise.freedom else 0.0
     size = pair_size(noise)
     between = max(0.0, noise.between / noise.pairs - within) / size
     return math.expm1(min(700.0, FLOOR_ERROR * math.sqrt(between / pairs + within / blocks)))

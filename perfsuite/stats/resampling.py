@@ -8,7 +8,8 @@ planted by adding its logarithm to every block of head.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
@@ -128,16 +129,26 @@ def permits(floor: float | None, size: float, threshold: float = THRESHOLD) -> b
     return floor is not None and 2 * floor <= size - threshold
 
 
+@dataclass(frozen=True, slots=True)
 class SequentialRule:
-    """Ours on two sets of samples measured together: without any knowledge of the case's noise."""
+    """Ours on two sets of samples measured together: any change at all, confirmed.
 
-    name = "perfsuite"
+    Args:
+        noise: case → what is known of it; without, the first comparison of a case is judged as in a new store.
+    """
+
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return "perfsuite"
+
+    def informed(self, cases: Sequence[Compared]) -> SequentialRule:
+        """With the noise that all measured pairs of equal code show, as after `perfsuite noise`."""
+        return SequentialRule({case.case: pooled_noise(groups_of(case)) for case in cases})
 
     def __call__(self, compared: Compared) -> int:
         """1 regressed, −1 improved, 0 anything else."""
-        steps = progression(
-            groups_of(compared), Limits.of(THRESHOLD), noise=None, prior=DEVICE_PRIOR, family=FAMILY
-        )
-        if not (steps.enough and steps.confirmed):
-            return 0
-        return int(steps.last.beyond(Limits.of(THRESHOLD)))
+        limits, noise = Limits.of(0.0), self.noise.get(compared.case)
+        steps = progression(groups_of(compared), limits, noise=noise, prior=DEVICE_PRIOR, family=FAMILY)
+        return int(steps.last.beyond(limits)) if steps.enough and steps.confirmed else 0

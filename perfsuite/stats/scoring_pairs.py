@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,13 @@ class PairRule(Protocol):
     def __call__(self, compared: Compared) -> int: ...
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """A rule that may know beforehand how noisy the cases are."""
+
+    def informed(self, cases: Sequence[Compared]) -> PairRule: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedData:
     """A/A pairs of one file, a `Compared` for each case with all that was measured."""
@@ -77,6 +84,8 @@ class PairedData:
 
 def score_pairs(rule: PairRule, data: PairedData) -> Row | None:
     """A row whose `points` are comparisons; recall counts slow-downs called regressed."""
+    if isinstance(rule, Informed):
+        rule = rule.informed(data.cases)
     alarms, found, count = 0, dict.fromkeys(SIZES, 0), 0
     for size, quiet, slow in _drawn(data.cases):
         count += 1
