@@ -15,12 +15,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 
 from perfsuite.model import Block, Noise, Result, Round
 from perfsuite.stats.components import prior_of
 from perfsuite.stats.sequential import Direction, Limits, Progression, progression
 from perfsuite.stats.signed_rank import hodges_lehmann
+
+MEDIAN_ERROR = 1.2533
+"""Standard error of a median over that of a mean, of normal values: √(π / 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Effect:
     """Each pair's own centre, in order of the pairs."""
     progression: Progression
     limits: Limits
+    round_error: float = 0.0
+    """Standard error of a block's value that comes from its rounds alone, a log ratio; the median block's."""
     notes: tuple[str, ...] = ()
     """What a reader has to know of the samples, in words."""
 
@@ -99,12 +104,21 @@ class _Matched:
     @property
     def value(self) -> float:
         """The block's log ratio."""
+        return median(self._duos())
+
+    @property
+    def error(self) -> float:
+        """Standard error of the value over the rounds; 0 where one round says nothing of it."""
+        duos = self._duos()
+        return MEDIAN_ERROR * stdev(duos) / math.sqrt(len(duos)) if len(duos) > 1 else 0.0
+
+    def _duos(self) -> list[float]:
         base_first = [_log_ratio(base, head) for base, head in self.rounds if base.order < head.order]
         head_first = [_log_ratio(base, head) for base, head in self.rounds if base.order > head.order]
         if not base_first or not head_first:
-            return median(_log_ratio(base, head) for base, head in self.rounds)
+            return [_log_ratio(base, head) for base, head in self.rounds]
         # Neighbours in time as long as no round is missing.
-        return median((a + b) / 2 for a, b in zip(base_first, head_first, strict=False))
+        return [(a + b) / 2 for a, b in zip(base_first, head_first, strict=False)]
 
 
 def _log_ratio(base: Round, head: Round) -> float:
@@ -131,7 +145,7 @@ def paired_effect(base: Result, head: Result, terms: Terms) -> Effect | None:
     rounds = [pair for block in matched for pair in block.rounds]
     return Effect(
         change=_expm1(steps.last.centre),
-        low=math.expm1(steps.last.low),
+        low=_expm1(steps.last.low),
         high=_expm1(steps.last.high),
         pairs=len(groups),
         blocks=len(matched),
@@ -140,6 +154,7 @@ def paired_effect(base: Result, head: Result, terms: Terms) -> Effect | None:
         head_ns=median(head_round.sample_ns for _, head_round in rounds),
         pair_changes=tuple(_expm1(hodges_lehmann(group)) for group in groups),
         progression=steps,
+        round_error=median(block.error for block in matched),
         limits=limits,
         notes=_notes(matched, len(base.blocks), len(head.blocks)),
     )

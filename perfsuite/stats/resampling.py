@@ -134,7 +134,7 @@ class SequentialRule:
     """Ours on two sets of samples measured together: any change at all, confirmed.
 
     Args:
-        noise: case → what is known of it; without, the first comparison of a case is judged as in a new store.
+        noise: case → what is known of it; a case without is judged as in a new store.
     """
 
     noise: Mapping[str, Noise] = field(default_factory=dict)

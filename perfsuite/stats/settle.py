@@ -56,7 +56,10 @@ def _scatter(effect: Effect) -> str:
     if parts.pairs > _DOMINANT * parts.blocks:
         low, high = min(effect.pair_changes), max(effect.pair_changes)
         return f"the pairs disagree: {format_share(low)} … {format_share(high)}"
-    return f"pairs scatter by {pairs}, blocks in a pair by {blocks}"
+    rounds = effect.round_error
+    # Blocks scatter at least by what their rounds leave open: then longer blocks help as much as more pairs.
+    share = f", of which rounds {format_share(rounds, signed=False)}" if rounds > parts.blocks / 2 else ""
+    return f"pairs scatter by {pairs}, blocks in a pair by {blocks}{share}"
 
 
 def pairs_to_settle(effect: Effect) -> int | None:

@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 from stats_example import block, blocks, result, sides
@@ -108,6 +109,22 @@ def test_what_settles_counts_pairs_of_processes() -> None:
     assert more is not None and more > 1
     assert f"about {more} more pairs of processes would settle it" in what_settles(effect, 0.02)
     assert "blocks in a pair by" in what_settles(effect, 0.02)
+
+
+def test_rounds_that_scatter_are_named_as_what_blocks_scatter_by() -> None:
+    """Blocks agree but for their rounds, which scatter by 4 %."""
+    generator = random.Random(5)
+    made = [
+        block(pair, number, [1000 * math.exp(generator.gauss(0.015, 0.04)) for _ in range(12)])
+        for pair in range(2)
+        for number in range(4)
+    ]
+    still = [block(pair, number, [1000.0] * 12) for pair in range(2) for number in range(4)]
+    effect = paired_effect(result(tuple(still)), result(tuple(made), code="b"), Terms(0.02))
+    assert effect is not None
+    assert effect.round_error == pytest.approx(1.25 * 0.04 / math.sqrt(12), rel=0.4)
+    assert "of which rounds" in what_settles(effect, 0.02)
+    assert effect_of([[0.01, 0.02, 0.03]] * 2).round_error == 0.0
 
 
 def test_what_settles_names_disagreeing_pairs() -> None:
