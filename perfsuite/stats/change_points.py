@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from perfsuite.stats.history_noise import Floats, Prepared, Whole, prepared
-from perfsuite.stats.rules import Alarm, Found, NamedRule, Series, with_delay
+from perfsuite.stats.rules import Found, Series
 from perfsuite.stats.segment_drift import drifts
 from perfsuite.stats.segment_test import LEAST_POINTS, WINDOW_POINTS, evidence, threshold
 from perfsuite.stats.segmentation import profile, segments
@@ -124,23 +124,10 @@ def points_of(
     return [_point(part, values, index, edges[i : i + 3], settings, at in slow) for i, at in enumerate(found)]
 
 
-def rule_at(sensitivity: float, name: str = "perfsuite") -> NamedRule:
-    """The rule at another operating point, for the scoreboard."""
-    settings = Settings(sensitivity=sensitivity)
-    return NamedRule(name, lambda series: _alarms(series, settings))
-
-
-def rule(series: Series) -> list[Alarm]:
-    """Alarms of a series: its steps; `seen` is the newest point when the rule first told of them."""
-    return _alarms(series, DEFAULT)
-
-
-def _alarms(series: Series, settings: Settings) -> list[Alarm]:
-    def steps(part: Series) -> list[Found]:
-        points = change_points(part, settings)
-        return [Found(point.index, point.change) for point in points if point.kind is Kind.STEP]
-
-    return with_delay(steps, series)
+def steps(series: Series, settings: Settings) -> list[Found]:
+    """The change points that are alarms: neither drifts, nor boundaries, nor too small to matter."""
+    points = change_points(series, settings)
+    return [Found(point.index, point.change) for point in points if point.kind is Kind.STEP]
 
 
 def _parts(kept: Indices, boundaries: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -64,10 +64,6 @@ class Effect:
     """What a reader has to know of the samples, in words."""
 
     @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
-
-    @property
     def enough(self) -> bool:
         """Whether there are blocks and pairs enough for a verdict."""
         return self.progression.enough

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from perfsuite.errors import UsageError
 from perfsuite.model import Verdict
 from perfsuite.stats.baselines import BASELINES, PAIR_BASELINES
-from perfsuite.stats.change_points import Kind, Settings, change_points
+from perfsuite.stats.change_points import Settings, steps
 from perfsuite.stats.resampling import SequentialRule
-from perfsuite.stats.rules import Found, LookingBack, NamedRule, Rule, Series
+from perfsuite.stats.rules import LookingBack, NamedRule, Rule
 from perfsuite.stats.scoring_pairs import PairRule
 from perfsuite.stats.scoring_reruns import Rerun, RerunJudge
 from perfsuite.stats.unpaired_series import pair_verdicts
@@ -50,12 +50,7 @@ def quickly(rule: Rule) -> Rule:
 
 def _ours(name: str, sensitivity: float) -> Rule:
     settings = Settings(sensitivity=sensitivity)
-
-    def steps(series: Series) -> list[Found]:
-        points = change_points(series, settings)
-        return [Found(point.index, point.change) for point in points if point.kind is Kind.STEP]
-
-    return LookingBack(name, steps)
+    return LookingBack(name, lambda series: steps(series, settings))
 
 
 def _number(text: str) -> float:

@@ -47,14 +47,6 @@ def interval(values: Sequence[float], confidence: float) -> Interval:
     return Interval(averages[left_out], averages[-1 - left_out], reached)
 
 
-def smallest_count(confidence: float) -> int:
-    """How many values an interval of that confidence needs at least: 2 · 2⁻ⁿ ≤ 1 − confidence."""
-    count = 1
-    while 1 - 2.0 ** (1 - count) < confidence:
-        count += 1
-    return count
-
-
 def _walsh_averages(values: Sequence[float]) -> list[float]:
     return sorted((a + b) / 2 for index, a in enumerate(values) for b in values[index:])
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from perfsuite.stats.alerts import SURE
-from perfsuite.stats.change_points import ChangePoint, Kind, Settings, change_points, rule, rule_at
+from perfsuite.stats.change_points import ChangePoint, Kind, Settings, change_points
 from perfsuite.stats.history_stream import HORIZON_POINTS, Stream
+from perfsuite.stats.rulebook import rule_named
 from perfsuite.stats.rules import Series
 
 Floats = NDArray[np.float64]
@@ -167,7 +168,7 @@ def test_coarse_values_need_more_than_one_flicker() -> None:
 def test_a_change_below_the_relevant_is_told_but_no_step() -> None:
     (point,) = change_points(series([1000.0] * 30 + [1001.0] * 30))
     assert point.kind is Kind.SMALL and point.change == pytest.approx(0.001)
-    assert rule(series([1000.0] * 30 + [1001.0] * 30)) == []
+    assert rule_named("perfsuite")(series([1000.0] * 30 + [1001.0] * 30)) == []
     assert [p.kind for p in change_points(series([1000.0] * 30 + [1001.0] * 30), Settings(relevant=0))] == [
         Kind.STEP
     ]
@@ -181,7 +182,7 @@ def test_a_boundary_is_no_regression() -> None:
     assert [(point.index, point.kind) for point in found] == [(40, Kind.BOUNDARY), (80, Kind.STEP)]
     assert found[0].change == pytest.approx(0.2, abs=0.02)
     assert (found[0].low_index, found[0].high_index) == (39, 40)
-    assert [alarm.index for alarm in rule(given)] == [80]
+    assert [alarm.index for alarm in rule_named("perfsuite")(given)] == [80]
 
 
 @pytest.mark.parametrize("boundaries", [(0,), (20,), (5, 5), (19, 1), tuple(range(20))])
@@ -207,7 +208,7 @@ def test_missing_points_are_passed_over() -> None:
 )
 def test_too_few_points_have_no_change_point(values: list[float]) -> None:
     assert change_points(series(values)) == []
-    assert rule(series(values)) == []
+    assert rule_named("perfsuite")(series(values)) == []
 
 
 def test_values_that_are_not_positive_are_judged_as_they_are() -> None:
@@ -247,14 +248,14 @@ def test_the_same_series_gives_the_same_answer() -> None:
 def test_less_sensitive_rules_raise_less() -> None:
     generator = np.random.default_rng(15)
     many = [series(100 * np.exp(two_levels(generator, 60) + levels((30, 1), (30, 1.02)))) for _ in range(40)]
-    counts = [sum(len(rule_at(s)(one)) for one in many) for s in (1.2, 1.0, 0.7, 0.5)]
+    counts = [sum(len(rule_named(f"perfsuite@{s}")(one)) for one in many) for s in (1.2, 1.0, 0.7, 0.5)]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
 
 def test_alarms_say_when_they_could_first_be_raised() -> None:
     generator = np.random.default_rng(16)
     values = 100 * np.exp(levels((60, 1.0), (60, 1.2)) + gaussian(generator, 120))
-    (alarm,) = rule(series(values))
+    (alarm,) = rule_named("perfsuite")(series(values))
     assert alarm.index == 60 and alarm.change == pytest.approx(0.2, abs=0.02)
     assert 62 <= alarm.seen <= 66
     told = steps(values[: alarm.seen + 1])
@@ -264,7 +265,7 @@ def test_alarms_say_when_they_could_first_be_raised() -> None:
 
 def test_improvements_of_metrics_where_more_is_better_are_steps_too() -> None:
     given = Series("throughput", (100.0,) * 30 + (90.0,) * 30, lower_is_better=False)
-    (alarm,) = rule(given)
+    (alarm,) = rule_named("perfsuite")(given)
     assert alarm.change == pytest.approx(-0.1)
 
 
