@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,11 +25,13 @@ def import_files(
 ) -> None:
     """Store exports of perfsuite, or files of `pytest --benchmark-json` of any project.
 
-    Importing a file again changes nothing.
+    Importing a file again changes nothing. What comparisons of unchanged code show of the noise is kept too.
     """
+    from perfsuite.cli.lockstep import remember
     from perfsuite.cli.output import STANDARD_OUTPUT, check_target, show, show_json
     from perfsuite.cli.services import Services
     from perfsuite.config import prepare_database
+    from perfsuite.errors import UsageError
     from perfsuite.store import import_document, open_store
 
     check_target(json)
@@ -38,6 +41,10 @@ def import_files(
     with open_store(config.database) as store:
         for name in files:
             summary = import_document(store, _read(name), name)
+            for comparison_id in summary.comparison_ids:
+                # One that cannot be judged, of two environments, shows nothing of the noise.
+                with contextlib.suppress(UsageError):
+                    remember(store, comparison_id)
             imported.append((name, summary))
             if json != STANDARD_OUTPUT:
                 show(f"{name}: {_counted(summary)}")

@@ -71,7 +71,7 @@ def measure(plan: Plan, store: Store, repository: Repository, request: Request) 
     for run in (comparison.base, comparison.head):
         store.finish_run(run.id, now())
     store.finish_comparison(comparison.id, now())
-    return _judged_and_remembered(store, comparison.id)
+    return remember(store, comparison.id)
 
 
 def judged(reader: Reader, reference: str) -> ComparisonReport:
@@ -99,7 +99,8 @@ def _earlier_times(reader: Reader, comparison: Comparison, case: str) -> list[fl
     return [p.median_ns for p in earlier if p.median_ns is not None][-CANARY_HISTORY:]
 
 
-def _judged_and_remembered(store: Store, comparison_id: str) -> ComparisonReport:
+def remember(store: Store, comparison_id: str) -> ComparisonReport:
+    """Judge a comparison and keep what its unchanged cases show of their noise; once, however often called."""
     from perfsuite.stats.noise import noise_by_case
 
     report, base, head = _judged(store.reader, store.reader.comparison(comparison_id))

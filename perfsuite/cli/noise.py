@@ -124,9 +124,11 @@ def _known(
     known = reader.noise(repository, plan.environment.fingerprint)
     if known:
         return plan.environment, known
-    for comparison in reader.comparisons(limit=20):
+    newest = reader.comparisons(limit=100)
+    # Of this repository first; what was imported has the name of its own.
+    for comparison in sorted(newest, key=lambda one: one.head.repository != repository):
         environment = comparison.head.environment
-        known = reader.noise(repository, environment.fingerprint)
+        known = reader.noise(comparison.head.repository, environment.fingerprint)
         if known:
             return environment, known
     return plan.environment, {}

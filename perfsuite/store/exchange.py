@@ -29,6 +29,7 @@ class ImportSummary:
     results: int
     comparisons: int
     run_ids: tuple[str, ...]
+    comparison_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def import_document(store: Store, text: str | bytes, source: str) -> ImportSumma
         sum(map(len, content.results.values())),
         len(content.comparisons),
         tuple(run.id for run in content.runs),
+        tuple(comparison.id for comparison in content.comparisons),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
 
 from cli_fakes import CASES, Cli, result
 
@@ -76,3 +78,19 @@ def test_a_pattern_that_chooses_nothing_names_the_nearest(cli: Cli) -> None:
     cli("noise", "-k", "decode")
     answer = cli("noise", "--show", "-k", "decoed")
     assert answer.code == 2 and "moe/decode[m=1]" in answer.err
+
+
+def test_imported_comparisons_of_equal_code_tell_of_their_noise(cli: Cli, tmp_path: Path) -> None:
+    cli("noise", "--pairs", "4")
+    cli("export", "latest", "-o", str(tmp_path / "aa.json.gz"))
+    measured = json.loads(cli("noise", "--show", "--json").out)
+    cli("import", str(tmp_path / "aa.json.gz"), "--db", "other.db")
+    cli("import", str(tmp_path / "aa.json.gz"), "--db", "other.db")
+    again = json.loads(cli("noise", "--show", "--json", "--db", "other.db").out)
+    assert again == measured, "the same, however often it is imported"
+
+
+def test_a_damaged_gzip_file_is_a_clear_error(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b'{"schema": 1}')[:-6])
+    answer = cli("import", str(tmp_path / "cut.json.gz"))
+    assert (answer.code, "damaged gzip file" in answer.err) == (2, True)
