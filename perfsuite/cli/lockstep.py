@@ -100,7 +100,7 @@ def _earlier_times(reader: Reader, comparison: Comparison, case: str) -> list[fl
 
 
 def remember(store: Store, comparison_id: str) -> ComparisonReport:
-    """Judge a comparison and keep what its unchanged cases show of their noise; once, however often called."""
+    """Judge a comparison and keep what its unchanged cases show of their noise, however often called once."""
     from perfsuite.stats.noise import noise_by_case
 
     report, base, head = _judged(store.reader, store.reader.comparison(comparison_id))
