@@ -114,7 +114,7 @@ def _settings(plan: Plan, comparison: Comparison, request: Request) -> Settings:
     return replace(
         plan.settings(request.case_timeout_s),
         pairs=request.pairs,
-        veto=request.kind != "noise",
+        veto=request.kind != "noise" and plan.profile != "full",
         needs=Decider(comparison),
     )
 
@@ -187,10 +187,9 @@ def _unfinished(
         repository=repository,
         kind=request.kind,
     )
-    if found is not None and found.threshold != request.threshold:
-        progress.note(
-            f"comparison {found.id[:8]} has the threshold {found.threshold:.2%}: measuring everything"
-        )
+    limits = request.threshold, dict(plan.config.case_thresholds)
+    if found is not None and (found.threshold, dict(found.case_thresholds)) != limits:
+        progress.note(f"comparison {found.id[:8]} has other thresholds: measuring everything")
         return None
     if found is None:
         names = f"{sides.base.label} and {sides.head.label} ({plan.profile})"

@@ -114,7 +114,7 @@ def score_store(config: Config, rules: Sequence[str]) -> Scoreboard:
         triaged = list(_triaged(store.reader))
     if not triaged:
         raise UsageError(
-            "there are no alerts that somebody triaged to score rules on",
+            "there are no alerts of changes that somebody triaged to score rules on",
             "triage some (perfsuite alerts), or name a folder of histories",
         )
     return score_own(triaged, rules)

@@ -68,6 +68,8 @@ class _Comparing:
     earlier: dict[str, Previous]
     started_s: float
     _canaries: list[Matched] = field(default_factory=list, init=False)
+    _common: list[Matched] = field(default_factory=list, init=False)
+    """All cases of both trees, those that an interrupted comparison had decided too."""
     _case_s: float = field(default=0.0, init=False)
     """How long a case took in the newest pair, on average."""
 
@@ -98,8 +100,8 @@ class _Comparing:
             self.pairing.sink(Side.HEAD, outcome.empty(case, self.pairing.device, Status.FAILED, text))
         for case in found.removed:
             self.pairing.sink(Side.BASE, self._absent(case, REMOVED))
-        common = [resumed(case, self.earlier, veto=self.settings.veto) for case in found.common]
-        waiting = [m for m in common if not self._is_done(m)]
+        self._common = [resumed(case, self.earlier, veto=self.settings.veto) for case in found.common]
+        waiting = [m for m in self._common if not self._is_done(m)]
         new = [case for case in found.new if case.id not in self.earlier]
         self._canaries = self._common_canaries() if self.settings.gpu else []
         self.progress.total(len(waiting) + len(new))
@@ -127,7 +129,11 @@ class _Comparing:
     def _is_done(self, matched: Matched) -> bool:
         if matched.base is None or matched.head is None:
             return False
-        return not self._times(matched) or self._need(matched, 1) == 0
+        return not self._times(matched) or self._need(matched, self._family()) == 0
+
+    def _family(self) -> int:
+        """Cases that are judged together by their times, as far as known."""
+        return sum(self._times(m) for m in self._common)
 
     def _times(self, matched: Matched) -> bool:
         return matched.to_time and (self.settings.gpu or matched.case.plain)
@@ -210,8 +216,8 @@ class _Comparing:
 
     def _due(self, waiting: list[Matched]) -> list[Matched]:
         """The cases of the next pair, those nearest to a verdict first, as far as the budget goes."""
-        timed = [m for m in waiting if self._times(m)]
-        needs = [(self._need(m, len(timed)), m) for m in timed]
+        family = self._family()
+        needs = [(self._need(m, family), m) for m in waiting if self._times(m)]
         open_ = sorted((n for n in needs if n[0]), key=lambda n: n[0])
         if self.settings.pairs is not None:
             return [m for _, m in open_]

@@ -85,12 +85,16 @@ class Pairing:
     def plain(self, matched: Matched, pair: int, effort: Effort) -> None:
         """Whole tests in turn: they time themselves. Each repetition is a block."""
         for block in range(effort.blocks):
-            order = (Side.BASE, Side.HEAD) if block % 2 == 0 else (Side.HEAD, Side.BASE)
+            # As in lockstep: the side that goes first alternates over blocks and pairs.
+            order = (Side.BASE, Side.HEAD) if (pair + block) % 2 == 0 else (Side.HEAD, Side.BASE)
             for name in order:
-                result = self._plain_once(name, matched.case, pair, block)
+                with self.settings.timings.phase("wall clock"):
+                    result = self._plain_once(name, matched.case, pair, block)
                 known = matched.base if name is Side.BASE else matched.head
-                blocks = known.blocks if known is not None and result.status is Status.OK else ()
-                result = replace(result, blocks=blocks + result.blocks)
+                blocks = known.blocks if known is not None else ()
+                # What an interruption left of this block on one side alone is measured again.
+                kept = tuple(b for b in blocks if (b.pair, b.block) != (pair, block))
+                result = replace(result, blocks=kept + result.blocks)
                 if name is Side.BASE:
                     matched.base = result
                 else:
@@ -153,10 +157,11 @@ class Pairing:
         assert matched.base is not None and matched.head is not None
         self.base.abandon()
         self.head.abandon()
+        # What was measured before stays: raw samples are never thrown away.
         if error.side is Side.BASE:
-            matched.base = replace(matched.base, status=Status.FAILED, message=str(error), blocks=())
+            matched.base = replace(matched.base, status=Status.FAILED, message=str(error))
         else:
-            matched.head = replace(matched.head, status=Status.FAILED, message=str(error), blocks=())
+            matched.head = replace(matched.head, status=Status.FAILED, message=str(error))
 
 
 def _form(base: Result) -> BlockInfo | None:

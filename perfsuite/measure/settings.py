@@ -33,7 +33,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(Effort(3, 3, 8), 60.0),
+    "quick": Budget(Effort(3, 4, 6), 60.0),
     "pr": Budget(Effort(8, 4, 12), 120.0),
     "full": Budget(Effort(16, 6, 16), 900.0),
 }

@@ -36,7 +36,8 @@ def resampling_text(rows: Sequence[tuple[str, Resampled]]) -> str:
         "",
         f"Threshold {limit}, {FAMILY} cases judged together, at most {MOST_PAIRS} pairs. A cell: how many",
         "were called changed (equal code) or slower; pairs (p) and seconds (s) to the end, on average;",
-        "* where the floor fits twice between size and threshold.",
+        "* where the floor fits twice between size and threshold. The noise is known from the same pairs",
+        "that are drawn from (with --unknown it is not).",
     ]
     return "\n".join(lines) + "\n"
 

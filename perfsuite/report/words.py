@@ -206,13 +206,14 @@ def reproduce(comparison: Comparison) -> str:
     if comparison.kind == "stored":
         return f"perfsuite compare --stored {comparison.base.id[:12]} {head.id[:12]}"
     if comparison.kind == "noise":
-        return f"perfsuite noise {base.sha[:10]} --profile {plain(head.profile)}"
+        chosen = ["-k", plain(head.pattern)] if head.pattern else []
+        return shlex.join(["perfsuite", "noise", base.sha[:10], *chosen, "--profile", plain(head.profile)])
     parts = ["perfsuite", "compare", base.sha[:10]]
     if not head.commit.dirty:
         parts.append(head.commit.sha[:10])
     if head.pattern:
         parts += ["-k", plain(head.pattern)]
-    parts += ["--profile", plain(head.profile)]
+    parts += ["--profile", plain(head.profile), "--threshold", f"{comparison.threshold:.6g}"]
     command = shlex.join(parts)
     return f"{command}   # with the uncommitted changes" if head.commit.dirty else command
 

@@ -56,7 +56,7 @@ def judge(comparison: Comparison, base: Sequence[Result], head: Sequence[Result]
     scene = _Scene(
         comparison,
         family=sum(_is_timed(bases.get(case), heads.get(case), comparison) for case in names),
-        allowance=allowance(moved),
+        allowance=allowance(moved, canaries),
     )
     compared = worst_first(
         _judge_case(bases.get(case), heads.get(case), scene) for case in names if not _is_canary(case)
@@ -73,7 +73,7 @@ def judge(comparison: Comparison, base: Sequence[Result], head: Sequence[Result]
         findings(compared, changed),
         resolution=median(widths) if widths else None,
         canaries=canaries,
-        machine=machine_sentence(moved),
+        machine=machine_sentence(moved, canaries),
     )
 
 
@@ -222,6 +222,8 @@ def before_times(base: Result | None, head: Result | None) -> Ruling | None:
         return Verdict.NEW, ("not measured at base",)
     if base.version != head.version:
         return Verdict.NEW, ("benchmark changed: its versions are not compared",)
+    if base.status is not Status.OK and base.blocks and head.blocks:
+        return Verdict.INCONCLUSIVE, (f"{base.status} at base while it was timed: {_message(base)}",)
     if base.status is not Status.OK:
         return Verdict.NEW, (f"{base.status} at base, ok at head: {_message(base)}",)
     return None
@@ -266,13 +268,15 @@ def by_time(effect: Effect, terms: Terms, allowance: float = 0.0) -> Ruling:
     """
     if not effect.enough:
         return Verdict.INCONCLUSIVE, (what_settles(effect, terms.threshold),)
+    moved = format_share(min(allowance, 1.0), signed=False)
+    if effect.within and max(-effect.low, effect.high) + allowance >= terms.threshold and allowance:
+        return Verdict.INCONCLUSIVE, (f"the machine itself moved by up to {moved}: measure again",)
     if effect.within:
         return Verdict.UNCHANGED, _real_but_small(effect, terms.threshold)
     if effect.direction is Direction.NEITHER or not effect.confirmed:
         return Verdict.INCONCLUSIVE, (what_settles(effect, terms.threshold), *_below_floor(terms))
     nearest = effect.low if effect.direction is Direction.SLOWER else -effect.high
     if allowance and nearest < terms.threshold + allowance:
-        moved = format_share(allowance, signed=False)
         return Verdict.INCONCLUSIVE, (f"the machine itself moved by up to {moved}: measure again",)
     return (Verdict.REGRESSED if effect.direction is Direction.SLOWER else Verdict.IMPROVED), ()
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from perfsuite.model import CaseComparison
+from perfsuite.model import CaseComparison, Verdict
 from perfsuite.units import format_share
 
 SIDES_MOVED = 0.005
@@ -32,13 +32,22 @@ def moved_apart(canaries: Iterable[CaseComparison]) -> tuple[CaseComparison, ...
     )
 
 
-def allowance(moved: Sequence[CaseComparison]) -> float:
-    """How large a change the machine alone may have made: added to every threshold."""
+def allowance(moved: Sequence[CaseComparison], canaries: Sequence[CaseComparison] = ()) -> float:
+    """How large a change the machine alone may have made: added to every threshold.
+
+    Without bound where a pinned kernel computes wrong values: then nothing can be said.
+    """
+    if any(canary.verdict is Verdict.INCORRECT for canary in canaries):
+        return math.inf
     return max((max(abs(c.low or 0.0), abs(c.high or 0.0)) for c in moved), default=0.0)
 
 
-def machine_sentence(moved: Sequence[CaseComparison]) -> str:
-    """Empty where nothing moved."""
+def machine_sentence(moved: Sequence[CaseComparison], canaries: Sequence[CaseComparison] = ()) -> str:
+    """Empty where nothing moved, and every pinned kernel ran."""
+    broken = [c for c in canaries if c.verdict in (Verdict.INCORRECT, Verdict.FAILED)]
+    if broken:
+        names = ", ".join(f"{short_name(c.case)} {c.verdict}" for c in broken)
+        return f"suspect the machine: pinned code does not work any more ({names})"
     if not moved:
         return ""
     names = ", ".join(f"{short_name(c.case)} {format_share(c.change or 0.0)}" for c in moved)

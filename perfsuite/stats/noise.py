@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from perfsuite.model import ComparisonReport, Noise, Result, Verdict
+from perfsuite.model import ComparisonReport, Noise, Result
 from perfsuite.stats.components import is_known, pair_size, pooled_noise
 from perfsuite.stats.paired import block_values
 
@@ -42,10 +42,11 @@ def floor_of(noise: Noise | None, pairs: int = STANDARD_PAIRS, blocks: int = STA
 def noise_by_case(
     report: ComparisonReport, base: Sequence[Result], head: Sequence[Result]
 ) -> dict[str, tuple[str, Noise]]:
-    """Case → version, and what this comparison adds to what is known: of unchanged cases and the canaries.
+    """Case → version, and what this comparison adds to what is known of its noise.
 
-    Of a comparison of kind `noise`, whose sides are the same commit, all cases count: leaving out those that
-    look changed would make the noise look smaller than it is.
+    All timed cases count, changed ones too, each around its own mean: leaving out those that look changed, or
+    that were not decided, would make the noise look smaller than it is. Around none at all where both sides
+    are the same code.
     """
     bases = {result.case: result for result in base}
     heads = {result.case: result for result in head}
@@ -55,8 +56,7 @@ def noise_by_case(
         if before is None or after is None or before.version != after.version:
             continue
         same = report.comparison.kind == "noise" or before.launches.same_code(after.launches)
-        if same or compared.verdict is Verdict.UNCHANGED:
-            noise = noise_of(before, after, same_code=same)
-            if noise is not None:
-                found[compared.case] = (after.version, noise)
+        noise = noise_of(before, after, same_code=same) if compared.change is not None else None
+        if noise is not None and noise.pairs:
+            found[compared.case] = (after.version, noise)
     return found

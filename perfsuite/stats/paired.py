@@ -18,7 +18,7 @@ from itertools import groupby
 from statistics import fmean, median, stdev
 
 from perfsuite.model import Block, Noise, Result, Round
-from perfsuite.stats.components import prior_of
+from perfsuite.stats.components import is_known, prior_of
 from perfsuite.stats.sequential import Direction, Limits, Progression, progression
 from perfsuite.stats.signed_rank import hodges_lehmann
 
@@ -60,6 +60,8 @@ class Effect:
     limits: Limits
     round_error: float = 0.0
     """Standard error of a block's value that comes from its rounds alone, a log ratio; the median block's."""
+    known: bool = False
+    """Whether the case's noise is known."""
     notes: tuple[str, ...] = ()
     """What a reader has to know of the samples, in words."""
 
@@ -152,6 +154,7 @@ def paired_effect(base: Result, head: Result, terms: Terms) -> Effect | None:
         progression=steps,
         round_error=median(block.error for block in matched),
         limits=limits,
+        known=is_known(terms.noise),
         notes=_notes(matched, len(base.blocks), len(head.blocks)),
     )
 
@@ -185,8 +188,9 @@ def _order_effect(groups: Sequence[Sequence[_Matched]]) -> float:
 def _match(base: Iterable[Block], head: Iterable[Block]) -> list[_Matched]:
     """Blocks by (pair, block), rounds by index, in that order; what has no counterpart is left out."""
     heads = {(block.pair, block.block): block for block in head}
+    bases = {(block.pair, block.block): block for block in base}
     matched = []
-    for base_block in sorted(base, key=lambda block: (block.pair, block.block)):
+    for _, base_block in sorted(bases.items()):
         head_block = heads.get((base_block.pair, base_block.block))
         if head_block is None:
             continue

@@ -9,9 +9,14 @@ Each interval is the wider of two: Student's t over the variance components (pai
 the exact signed-rank interval over blocks, which assumes symmetry alone.
 
 A change is reported when a look finds it and *fresh* processes, started after that look, find it too. The
-second test sees none of the data of the first, so both errors multiply: with m cases the confirmation is
-held at 1 / m, and the chance of a false *regressed* anywhere in the suite is at most m · (1 − CONFIDENCE)
-/ 2 · 1 / m, one in 200.
+second test sees none of the samples of the first (only the levelling of blocks is shared), so both errors
+multiply: with m cases the confirmation is held at 1 / m, and the chance of a false *regressed* anywhere in
+the suite is at most m · (1 − CONFIDENCE) / 2 · 1 / m, one in 200.
+
+That holds as far as the scatter between pairs is known: from the case's own noise, or from many pairs. With
+two pairs of a case seen for the first time it rests on the prior (`components`): processes that differ by
+much more than it allows, and agree by luck, can fool it. A single pair is therefore judged by the most that
+processes were ever seen to differ by.
 """
 
 from __future__ import annotations

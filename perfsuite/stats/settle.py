@@ -10,6 +10,7 @@ from perfsuite.stats.paired import Effect
 from perfsuite.stats.sequential import (
     CONFIDENCE,
     MINIMUM_BLOCKS,
+    MINIMUM_KNOWN_BLOCKS,
     MINIMUM_PAIRS,
     Direction,
     spent,
@@ -26,9 +27,10 @@ def what_settles(effect: Effect, threshold: float) -> str:
     """One sentence: why the case is not decided, and what would decide it."""
     limit = format_share(threshold, signed=False)
     if not effect.enough:
+        blocks, pairs = (MINIMUM_KNOWN_BLOCKS, 1) if effect.known else (MINIMUM_BLOCKS, MINIMUM_PAIRS)
         return (
             f"{_count(effect.blocks, 'block')} in {_count(effect.pairs, 'pair')}: a verdict needs at least "
-            f"{MINIMUM_BLOCKS} blocks in {MINIMUM_PAIRS} pairs"
+            f"{blocks} blocks in {_count(pairs, 'pair')}"
         )
     if effect.direction is not Direction.NEITHER:
         word = "slower" if effect.direction is Direction.SLOWER else "faster"

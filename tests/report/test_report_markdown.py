@@ -52,7 +52,7 @@ NVIDIA H200 · driver 580.1 · cuda 13.0 · torch 2.11.0 · triton 3.6.0 · prof
 <details><summary>How to measure or read it again</summary>
 
 ```
-perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick
+perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick --threshold 0.02
 perfsuite report cccccccccccc
 ```
 

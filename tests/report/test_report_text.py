@@ -31,7 +31,7 @@ base aaaaaaaaaa Base
 head bbbbbbbbbb Faster tiles
 environment NVIDIA H200 · driver 580.1 · cuda 13.0 · torch 2.11.0 · triton 3.6.0
 threshold 2.00 % · comparison cccccccccccc
-again: perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick
+again: perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick --threshold 0.02
 """
 
 
@@ -72,7 +72,10 @@ def test_dirty_head_is_reproduced_from_the_working_tree() -> None:
     head = replace(one.comparison.head, commit=replace(one.comparison.head.commit, dirty="1f"), pattern="a b")
     text = comparison_text(replace(one, comparison=replace(one.comparison, head=head)), width=120)
     assert "bbbbbbbbbb+dirty" in text
-    assert "perfsuite compare aaaaaaaaaa -k 'a b' --profile quick   # with the uncommitted changes" in text
+    assert (
+        "perfsuite compare aaaaaaaaaa -k 'a b' --profile quick --threshold 0.02   # with the uncommitted changes"
+        in text
+    )
 
 
 def test_run_shows_time_error_roofline_resources_and_timer() -> None:
@@ -141,7 +144,7 @@ head bbbbbbbbbb Faster tiles
 environment NVIDIA H200 · driver 580.1 · cuda 13.0 · torch 2.11.0 · triton 3.6.0
 canaries compute +2.10 %
 threshold 2.00 % · comparison cccccccccccc
-again: perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick
+again: perfsuite compare aaaaaaaaaa bbbbbbbbbb --profile quick --threshold 0.02
 """
 
 

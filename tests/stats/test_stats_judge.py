@@ -159,8 +159,11 @@ def test_different_timers_are_not_comparable() -> None:
 
 
 def test_plain_benchmarks_are_compared_by_wall_clock() -> None:
-    base, head = (replace(side, timer=Timer.WALL, device="cpu") for side in sides(SLOWER))
+    base, head = (replace(side, timer=Timer.WALL, device="cpu") for side in sides(SLOWER * 2))
     assert verdict_on(base, head).verdict is Verdict.REGRESSED
+    # Two pairs of processes are not enough for 5 % of wall-clock time: processes differ by as much.
+    base, head = (replace(side, timer=Timer.WALL, device="cpu") for side in sides(SLOWER))
+    assert verdict_on(base, head).verdict is Verdict.INCONCLUSIVE
 
 
 def test_faster_but_less_accurate_is_a_verdict_of_its_own() -> None:
@@ -233,7 +236,7 @@ def test_equal_code_raises_no_alarm_in_400_simulated_comparisons() -> None:
 @pytest.mark.parametrize(("planted", "threshold"), [(0.03, 0.02), (0.1, 0.02), (0.02, 0.01)])
 def test_planted_slow_downs_are_found(planted: float, threshold: float) -> None:
     cases = [timed(simulated(seed, planted, ORDINARY, (4, 4)), threshold) for seed in range(50)]
-    assert sum(c.verdict is Verdict.REGRESSED for c in cases) >= 48
+    assert sum(c.verdict is Verdict.REGRESSED for c in cases) >= 45
     assert all(c.verdict in (Verdict.REGRESSED, Verdict.INCONCLUSIVE) for c in cases)
 
 

@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 from stats_example import blocks, comparison, result, sides, simulated
 
-from perfsuite.model import CANARY_FAMILY, CaseComparison, Comparison, Noise, Result, Verdict, noise_key
+from perfsuite.model import (
+    CANARY_FAMILY,
+    CaseComparison,
+    Comparison,
+    Noise,
+    Result,
+    Status,
+    Verdict,
+    noise_key,
+)
 from perfsuite.stats.components import KNOWN_PAIRS, is_known
 from perfsuite.stats.deciding import Decider
 from perfsuite.stats.judge import judge
@@ -93,7 +102,10 @@ def test_what_a_comparison_adds_to_the_noise() -> None:
     same, slow = sides([[0.001, -0.001] * 2] * 2), sides([[0.1, 0.101] * 2] * 2)
     base = [replace(same[0], case="x/same"), replace(slow[0], case="x/slow")]
     head = [replace(same[1], case="x/same"), replace(slow[1], case="x/slow")]
-    assert list(noise_by_case(judge(comparison(), base, head), base, head)) == ["x/same"]
+    added = noise_by_case(judge(comparison(), base, head), base, head)
+    assert set(added) == {"x/same", "x/slow"}
+    assert added["x/slow"][1].pairs == 1, "around its own mean"
+    assert added["x/slow"][1].within < 1e-4
     aa = replace(comparison(), kind="noise")
     added = noise_by_case(judge(aa, base, head), base, head)
     assert list(added) == ["x/slow", "x/same"], "of equal commits, what looks changed is noise too"
@@ -176,6 +188,26 @@ def test_a_canary_without_an_interval_accuses_nobody() -> None:
     pinned = canary("launch", [[0.5]])
     report = judge(comparison(), [pinned[0]], [pinned[1]])
     assert moved_apart(report.canaries) == () and allowance(()) == 0.0
+
+
+def test_a_moved_machine_may_hide_a_regression_too() -> None:
+    compared, machine = judged_beside([[-0.03, -0.031, -0.03, -0.029]] * 2, 0.0)
+    assert compared.verdict is Verdict.INCONCLUSIVE, "3 % slower on a machine that became 3 % faster"
+    assert "the machine itself moved" in compared.why[0] and machine
+
+
+def test_a_canary_that_computes_wrong_values_ends_all_certainty() -> None:
+    case, pinned = sides([[0.05] * 4] * 2), canary("compute", [[0.0] * 4] * 2)
+    wrong = replace(pinned[1], status=Status.INCORRECT, message="wrong")
+    report = judge(comparison(), [case[0], pinned[0]], [case[1], wrong])
+    assert report.comparisons[0].verdict is Verdict.INCONCLUSIVE
+    assert report.machine.startswith("suspect the machine") and "canary compute incorrect" in report.machine
+
+
+def test_a_base_that_failed_while_it_was_timed_hides_nothing() -> None:
+    base, head = sides([[0.5] * 4] * 2)
+    found = judge(comparison(), [replace(base, status=Status.FAILED, message="lost")], [head]).comparisons[0]
+    assert (found.verdict, found.why[0]) == (Verdict.INCONCLUSIVE, "failed at base while it was timed: lost")
 
 
 def test_canaries_against_their_own_history() -> None:

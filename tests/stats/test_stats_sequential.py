@@ -35,7 +35,7 @@ def test_all_looks_together_spend_the_whole_error_and_no_more() -> None:
 
 def test_components_of_a_hand_computed_example() -> None:
     # Within: 4 × 1e-6 over 2 − 1; between: 2 · (2 · 9e-6) = 36e-6 over 1; nothing assumed beforehand.
-    found = components([[0.001, 0.003], [0.007, 0.009]], None, Prior(0.0, 0.0, freedom=0))
+    found = components([[0.001, 0.003], [0.007, 0.009]], None, Prior(0.0, 0.0, 0.0, freedom=0))
     assert found.blocks == pytest.approx(math.sqrt(4e-6))
     assert found.pairs == pytest.approx(math.sqrt((36e-6 - 4e-6) / 2))
     assert found.error == pytest.approx(math.sqrt(36e-6 / 4))
@@ -92,6 +92,22 @@ def test_fresh_processes_that_disagree_do_not_confirm() -> None:
         [*found[:1], [0.0] * 4], LIMITS, noise=None, prior=DEVICE_PRIOR, family=30
     ).confirmed
     assert steps.last.beyond(LIMITS) is Direction.NEITHER
+
+
+def test_pairs_that_refute_the_assumption_about_them_are_believed() -> None:
+    calm, wild = [[0.0] * 4, [0.001] * 4, [0.002] * 4], [[0.0] * 4, [0.1] * 4, [0.2] * 4]
+    assert components(calm, None, DEVICE_PRIOR).freedom == DEVICE_PRIOR.freedom + 2
+    assert components(wild, None, DEVICE_PRIOR).freedom == 2
+
+
+def test_processes_that_differ_by_more_than_was_ever_seen_seldom_fool_it() -> None:
+    """Equal code, unknown noise; each comparison is walked through as many as eight pairs."""
+    for between, within, most in ((0.0036, 0.0001, 2), (0.01, 0.001, 4)):
+        alarms = 0
+        for seed in range(400):
+            groups = simulated(seed, 0.0, {"block": within, "pair": between}, (8, 4))
+            alarms += any(walk(groups[:count]) is not Direction.NEITHER for count in range(2, 9))
+        assert alarms <= most
 
 
 def test_large_families_ask_for_more_proof() -> None:
