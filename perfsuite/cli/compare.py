@@ -77,6 +77,7 @@ def compare(
     from perfsuite.cli.measuring import make_plan
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
+    from perfsuite.errors import UsageError
     from perfsuite.git import Repository
     from perfsuite.report import exit_code
     from perfsuite.store import open_store
@@ -87,9 +88,12 @@ def compare(
     config = services.config(db, required=not stored)
     share = share_of(threshold, config.threshold)
     if stored:
-        report = _stored(config, base, head, share, control or [])
+        _refuse_measuring_options(resume=resume, timings=timings)
+        report = _stored(config, base, head, share, control or [], pattern)
         show_comparison(services, config, report, json, markdown)
         raise typer.Exit(exit_code(report))
+    if control:
+        raise UsageError("--control is for --stored: measured sides need no controls", "leave it out")
     repository = Repository.discover(config.root)
     sides = sides_of(repository, config, base, head)
     plan = make_plan(services, config, profile, pattern)
@@ -102,8 +106,21 @@ def compare(
     raise typer.Exit(exit_code(report))
 
 
+def _refuse_measuring_options(**given: bool) -> None:
+    from perfsuite.errors import UsageError
+
+    for name, there in given.items():
+        if there:
+            raise UsageError(f"--{name} and --stored exclude each other", "with --stored nothing is measured")
+
+
 def _stored(
-    config: Config, base: str | None, head: str | None, threshold: float, controls: Sequence[str]
+    config: Config,
+    base: str | None,
+    head: str | None,
+    threshold: float,
+    controls: Sequence[str],
+    pattern: str,
 ) -> ComparisonReport:
     from perfsuite.cli.unpaired import compare_stored
     from perfsuite.errors import UsageError
@@ -112,7 +129,7 @@ def _stored(
     if base is None or head is None:
         raise UsageError("--stored needs two runs", "name both by id or commit: compare --stored BASE HEAD")
     with open_store(config.database, create=False) as store:
-        return compare_stored(config, store.reader, base, head, threshold, controls)
+        return compare_stored(config, store.reader, base, head, threshold, controls, pattern)
 
 
 def show_comparison(

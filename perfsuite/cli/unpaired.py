@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def compare_stored(
     head_reference: str,
     threshold: float | None = None,
     controls: Collection[str] = (),
+    pattern: str = "",
 ) -> ComparisonReport:
     """Two runs of different moments, judged with the noise between runs.
 
@@ -32,11 +34,11 @@ def compare_stored(
         head_reference: likewise.
         threshold: relevant change; default: the configured one.
         controls: patterns (as `-k`) of cases of which the user knows that their code is the same.
+        pattern: only these cases are judged (as `-k`); the others still serve as controls.
 
     Raises:
         UsageError: no such run, twice the same one, or runs of different environments.
     """
-    from perfsuite.cases import match_cases
     from perfsuite.errors import UsageError
     from perfsuite.model import Comparison
     from perfsuite.stats.unpaired import unpaired_report
@@ -58,10 +60,26 @@ def compare_stored(
         kind=STORED,
     )
     base_results, head_results = reader.results(base.id), reader.results(head.id)
-    names = [result.case for result in head_results]
-    named = {case for pattern in controls for case in match_cases(pattern, names)}
+    names = list(dict.fromkeys(result.case for result in (*head_results, *base_results)))
+    named = {case for one in controls for case in _chosen(one, names)}
     history = {result.case: _earlier(reader, base, head, result) for result in base_results}
-    return unpaired_report(comparison, base_results, head_results, history, named)
+    report = unpaired_report(comparison, base_results, head_results, history, named)
+    chosen = set(_chosen(pattern, names))
+    return replace(
+        report,
+        comparisons=tuple(c for c in report.comparisons if c.case in chosen),
+        findings=tuple(f for f in report.findings if chosen.issuperset(f.cases)),
+    )
+
+
+def _chosen(pattern: str, names: Sequence[str]) -> list[str]:
+    """Raises: NoCases."""
+    from perfsuite.cases import NoCases, match_cases
+
+    found = match_cases(pattern, names)
+    if not found:
+        raise NoCases(pattern, names)
+    return found
 
 
 def _earlier(reader: Reader, base: Run, head: Run, result: Result) -> list[float]:

@@ -51,6 +51,7 @@ def comparison_json(report: ComparisonReport) -> dict[str, Any]:
         "head": _side(comparison.head),
         "environment": _environment(comparison.head.environment),
         "profile": comparison.head.profile,
+        "finished_at": comparison.finished_at,
         "threshold": comparison.threshold,
         "resolution": report.resolution,
         "machine": report.machine,

@@ -33,6 +33,7 @@ from perfsuite.report.words import (
     time_cell,
     timer_label,
     times_cell,
+    unfinished,
 )
 from perfsuite.stats.families import WORDS
 from perfsuite.units import format_share
@@ -87,7 +88,9 @@ def comparison_markdown(report: ComparisonReport, *, limit: int = MAX_CHARACTERS
     faster but less accurate, the others folded, the environment and how to measure it again. What does not
     fit is cut from the end of the least urgent table, and counted.
     """
-    head = [f"### {headline(report)}", *_machine(report.machine), *_findings(report.findings)]
+    note = unfinished(report.comparison)
+    notes = [f"**{note}**"] if note else []
+    head = [f"### {headline(report)}", *notes, *_machine(report.machine), *_findings(report.findings)]
     tail = [_sides(report), _again(report.comparison)]
     return _fit(head, _sections(report.comparisons), tail, limit)
 

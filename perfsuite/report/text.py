@@ -34,6 +34,7 @@ from perfsuite.report.words import (
     time_cell,
     timer_label,
     times_cell,
+    unfinished,
 )
 from perfsuite.units import format_share
 
@@ -74,6 +75,8 @@ def comparison_text(report: ComparisonReport, *, width: int, color: bool = False
     comparison = report.comparison
     canaries = canary_changes(report.canaries)
     parts: list[RenderableType] = [Text(headline(report), "bold")]
+    note = unfinished(comparison)
+    parts += [Text(note, "bold yellow")] if note else []
     if report.machine:
         parts.append(Text(f"! {plain(report.machine)}", "bold yellow"))
     parts += [_finding(finding) for finding in report.findings]

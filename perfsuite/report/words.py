@@ -49,6 +49,13 @@ def headline(report: ComparisonReport) -> str:
     return f"{_counted(parts)}. {_resolution(report)}"
 
 
+def unfinished(comparison: Comparison) -> str | None:
+    """What has to be known of a comparison that was interrupted; None of a whole one."""
+    if comparison.finished_at is not None:
+        return None
+    return "Not finished: these are the cases so far; the same command with --resume goes on."
+
+
 def run_answer(results: Sequence[Result]) -> str:
     """`12 cases ok, 1 incorrect.`"""
     results = cases_of(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from perfsuite.store.writer import Store
 
 SCHEMA = 1
 _SIDES = frozenset({"base", "head"})
+_COMPARISON_KINDS = ("compare", "noise")
 _FORMS = "an export of `perfsuite export` or a file of `pytest --benchmark-json` is read"
 
 
@@ -78,6 +80,7 @@ def import_document(store: Store, text: str | bytes, source: str) -> ImportSumma
         content = _read(_parse(text), source)
     except Malformed as error:
         raise UsageError(f"{source}: {error}", f"{_FORMS}; write the file anew, or mend it there") from None
+    _refuse_other_results(store, content, source)
     store.save_all(content.runs, content.results, content.comparisons)
     return ImportSummary(
         content.kind,
@@ -87,6 +90,18 @@ def import_document(store: Store, text: str | bytes, source: str) -> ImportSumma
         tuple(run.id for run in content.runs),
         tuple(comparison.id for comparison in content.comparisons),
     )
+
+
+def _refuse_other_results(store: Store, content: _Content, source: str) -> None:
+    """Raises: UsageError, a run is stored already with other results: raw samples are not overwritten."""
+    for run in content.runs:
+        stored = {result.case: result for result in store.reader.results(run.id)}
+        for result in content.results.get(run.id, ()):
+            if result.case in stored and encode(stored[result.case]) != encode(result):
+                raise UsageError(
+                    f"{source}: run {run.id[:12]} is in {store.label} with another result of {result.case}",
+                    "import it into another database (--db FILE) to look at both",
+                )
 
 
 def _parse(text: str | bytes) -> Any:
@@ -163,8 +178,25 @@ def _read_comparisons(plain: list[Any], runs: dict[str, Run]) -> list[Comparison
             if not isinstance(run_id, str) or run_id not in runs:
                 raise Malformed(f"{where}.{side}", "names no run of this file")
             sides[side] = encode(runs[run_id])
-        comparisons.append(decode(Comparison, {**item, **sides}, where))
+        comparison = decode(Comparison, {**item, **sides}, where)
+        _check_comparison(comparison, where)
+        comparisons.append(comparison)
     return comparisons
+
+
+def _check_comparison(comparison: Comparison, where: str) -> None:
+    """What the types allow and no judge can use."""
+    if comparison.base.id == comparison.head.id:
+        raise Malformed(f"{where}.head", "is the same run as base")
+    if comparison.kind not in _COMPARISON_KINDS:
+        raise Malformed(f"{where}.kind", f"{comparison.kind!r} is none of {', '.join(_COMPARISON_KINDS)}")
+    for name, share in (("threshold", comparison.threshold), *comparison.case_thresholds.items()):
+        if not 0 <= share < 1:
+            raise Malformed(f"{where}.{name}", f"{share!r} is not a share from 0 to below 1")
+    for key, noise in comparison.noise.items():
+        sums = (noise.between, noise.within, noise.pairs, noise.freedom, noise.comparisons)
+        if not all(math.isfinite(value) and value >= 0 for value in sums):
+            raise Malformed(f"{where}.noise.{key}", "a sum is negative or no number")
 
 
 def _list(plain: Any, where: str) -> list[Any]:

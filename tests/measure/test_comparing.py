@@ -245,6 +245,24 @@ def test_plain_benchmarks_are_paired_too(
     assert [(b.pair, b.block) for b in of_head] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_what_an_interruption_left_of_one_side_is_measured_again_once(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "BUDGETS", {"pr": Budget(Effort(2, 2, 4), 600.0)})
+    base, head = toy.write_tree(tmp_path / "base", toy.PLAIN), toy.write_tree(tmp_path / "head", toy.PLAIN)
+    settings = replace(settings, pattern="plain")
+    whole = compare(base, head, settings)
+    # Killed between saving base and saving head of the second pair.
+    of_head = whole[Side.HEAD, "toy/plain"]
+    first = replace(of_head, blocks=tuple(b for b in of_head.blocks if b.pair == 0))
+    resumed = compare(base, head, settings, {"toy/plain": Previous(whole[Side.BASE, "toy/plain"], first)})
+    for name in Side:
+        blocks = [(b.pair, b.block) for b in resumed[name, "toy/plain"].blocks]
+        assert blocks == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    old, new = whole[Side.BASE, "toy/plain"].blocks[2:], resumed[Side.BASE, "toy/plain"].blocks[2:]
+    assert old != new, "measured beside head, not kept from the process that died"
+
+
 def test_a_plain_benchmark_that_fails_once_has_failed(tmp_path: Path, settings: Settings) -> None:
     base = toy.write_tree(tmp_path / "base", toy.FAILS_ONCE)
     head = toy.write_tree(tmp_path / "head", toy.FAILS_ONCE)

@@ -70,7 +70,7 @@ def compared(case: str, verdict: Verdict, change: float | None = None, *why: str
 
 def report(*comparisons: CaseComparison, subject: str = "Faster tiles") -> ComparisonReport:
     ordered = worst_first(comparisons)
-    comparison = Comparison("c" * 32, run("a", subject="Base"), run("b", subject=subject), 0.02, WHEN)
+    comparison = Comparison("c" * 32, run("a", subject="Base"), run("b", subject=subject), 0.02, WHEN, WHEN)
     timed = any(c.low is not None for c in ordered)
     return ComparisonReport(comparison, ordered, findings(ordered), 0.008 if timed else None)
 

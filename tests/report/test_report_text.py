@@ -72,10 +72,8 @@ def test_dirty_head_is_reproduced_from_the_working_tree() -> None:
     head = replace(one.comparison.head, commit=replace(one.comparison.head.commit, dirty="1f"), pattern="a b")
     text = comparison_text(replace(one, comparison=replace(one.comparison, head=head)), width=120)
     assert "bbbbbbbbbb+dirty" in text
-    assert (
-        "perfsuite compare aaaaaaaaaa -k 'a b' --profile quick --threshold 0.02   # with the uncommitted changes"
-        in text
-    )
+    again = "perfsuite compare aaaaaaaaaa -k 'a b' --profile quick --threshold 0.02"
+    assert f"{again}   # with the uncommitted changes" in text
 
 
 def test_run_shows_time_error_roofline_resources_and_timer() -> None:

@@ -317,3 +317,49 @@ def test_unknown_keys_of_a_later_version_are_ignored(store: Store, sqlite_store:
     content["news"] = content["runs"][0]["news"] = content["runs"][1]["results"][0]["news"] = {"a": 1}
     import_document(store, json.dumps(content), "export.json")
     assert store.reader.results(make_comparison().head.id) == [make_result("a"), make_result("b")]
+
+
+def exported(store: Store) -> dict[str, Any]:
+    """A comparison with a result on each side, as a file holds it."""
+    comparison = make_comparison()
+    store.start_comparison(comparison)
+    for run in (comparison.base, comparison.head):
+        store.save_result(run.id, make_result())
+    return json.loads(json.dumps(export_document(store.reader, [], [comparison])))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"threshold": 1.0}, "threshold: 1.0 is not a share"),
+        ({"threshold": -1.0}, "is not a share"),
+        ({"case_thresholds": {"n=1": 3.0}}, "n=1: 3.0 is not a share"),
+        ({"noise": {"a@1": {"between": -1.0, "pairs": 8}}}, "a sum is negative"),
+        ({"kind": "bogus"}, "'bogus' is none of compare, noise"),
+    ],
+)
+def test_comparisons_that_nobody_could_judge_are_refused(
+    store: Store, change: dict[str, Any], said: str
+) -> None:
+    document = exported(store)
+    document["comparisons"][0] |= change
+    with pytest.raises(UsageError, match="comparisons") as refused:
+        import_document(store, json.dumps(document), "file.json")
+    assert said in str(refused.value)
+
+
+def test_a_comparison_of_a_run_with_itself_is_refused(store: Store) -> None:
+    document = exported(store)
+    document["comparisons"][0]["head"] = document["comparisons"][0]["base"]
+    with pytest.raises(UsageError, match="the same run as base"):
+        import_document(store, json.dumps(document), "file.json")
+
+
+def test_other_results_of_a_stored_run_do_not_overwrite_it(store: Store) -> None:
+    document = exported(store)
+    import_document(store, json.dumps(document), "file.json")
+    before = export_document(store.reader, store.reader.runs())
+    document["runs"][0]["results"][0]["error_rms"] = 0.5
+    with pytest.raises(UsageError, match="with another result of"):
+        import_document(store, json.dumps(document), "file.json")
+    assert export_document(store.reader, store.reader.runs()) == before

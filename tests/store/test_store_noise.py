@@ -89,7 +89,7 @@ def test_noise_of_an_unknown_comparison_or_without_numbers_is_refused(store: Sto
 
 
 def test_a_comparison_keeps_its_kind_and_what_it_knew_of_noise(store: Store, sqlite_store: Store) -> None:
-    known = {"moe/\x00a": ONE, "b": replace(ONE, between=math.inf)}
+    known = {"moe/\x00a": ONE, "b": replace(ONE, between=1e300)}
     comparison = started(store, 1, kind="noise", noise=known)
     started(store, 2)
     assert store.reader.comparison(comparison.id) == comparison

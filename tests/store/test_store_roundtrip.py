@@ -44,7 +44,7 @@ def test_random_runs_and_results_survive(store: Store, seed: int) -> None:
 
 def test_random_values_survive_an_export(store: Store, tmp_path: object) -> None:
     rng = random.Random(99)
-    comparison = replace(make_comparison(), case_thresholds={"moe/*": 0.05, "b\x00": 1.5}, finished_at=NOON)
+    comparison = replace(make_comparison(), case_thresholds={"moe/*": 0.05, "b\x00": 0.5}, finished_at=NOON)
     store.start_comparison(comparison)
     run = random_run(rng)
     store.start_run(run)
