@@ -220,7 +220,8 @@ class Repository:
             index, objects = Path(temporary, "index"), Path(temporary, "objects")
             objects.mkdir()
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(self._path("index"), index)
+                # With its time: git looks into files that are not older than the index, and trusts others.
+                shutil.copy2(self._path("index"), index)
             environ = {
                 "GIT_INDEX_FILE": str(index),
                 "GIT_OBJECT_DIRECTORY": str(objects),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,19 @@ def test_a_shallow_clone_says_how_to_deepen(folder: Path, tmp_path: Path) -> Non
     git(tmp_path, "clone", "--quiet", "--depth=1", "--no-single-branch", f"file://{folder}", "clone")
     with pytest.raises(UsageError, match="--unshallow"):
         Repository.discover(tmp_path / "clone").merge_base("origin/main", "origin/work")
+
+
+def test_an_edit_in_the_same_tick_of_the_clock_is_seen(repository: Repository, folder: Path) -> None:
+    """Same size, same time as what git knows of the file: only the index's own time tells git to look."""
+    git(folder, "config", "core.checkStat", "minimal")
+    git(folder, "config", "core.trustctime", "false")
+    moment = 1_700_000_000
+    os.utime(folder / "a", (moment, moment))
+    git(folder, "update-index", "--refresh")
+    (folder / "a").write_text("3\n")
+    for path in (folder / "a", folder / ".git" / "index"):
+        os.utime(path, (moment, moment))
+    assert repository.head().dirty
 
 
 def test_a_clean_tree_is_not_dirty(repository: Repository) -> None:
