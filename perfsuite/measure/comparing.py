@@ -211,6 +211,9 @@ class _Comparing:
         for canary in self._canaries:
             if canary.head is None:
                 self._compile_and_check(canary)
+                if not self._times(canary):
+                    # Pinned code that does not work any more accuses the machine: the report has to know.
+                    self.pairing.save(canary)
             if self._times(canary) and canary.pairs_done() <= pair:
                 self._pair(canary)
 

@@ -9,6 +9,8 @@ import pytest
 import toy_suite as toy
 
 from perfsuite.measure import comparing, side
+from perfsuite.measure.matching import Matched
+from perfsuite.measure.pairing import Pairing
 from perfsuite.measure.schedule import Effort
 from perfsuite.measure.settings import Budget, Previous, Settings, Silent, Tree
 from perfsuite.measure.timings import Timings
@@ -138,6 +140,26 @@ def test_canaries_are_timed_beside_what_is_timed_and_only_then(
         "perfsuite/canary[launch]",
     }
     assert {case for _, case in compare(base, base, settings)} == {"toy/right[n=1]"}
+
+
+def test_a_canary_that_computes_wrong_values_is_told(
+    tmp_path: Path, as_with_gpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "CANARY_PAIRS", 1)
+    checked = Pairing.check
+
+    def check(self: Pairing, matched: Matched, *, same: bool) -> None:
+        checked(self, matched, same=same)
+        if matched.head is not None and matched.case.id == "perfsuite/canary[memory]":
+            matched.head = replace(matched.head, status=Status.INCORRECT, message="wrong")
+
+    monkeypatch.setattr(Pairing, "check", check)
+    base = toy.write_tree(tmp_path / "base")
+    head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("512", "1024"))
+    results = compare(base, head, replace(as_with_gpu, pattern="n=1"))
+    wrong = results[Side.HEAD, "perfsuite/canary[memory]"]
+    assert (wrong.status, wrong.blocks) == (Status.INCORRECT, ())
+    assert results[Side.HEAD, "perfsuite/canary[launch]"].blocks
 
 
 def test_timings_say_where_the_time_went(tmp_path: Path, as_with_gpu: Settings) -> None:
