@@ -3,6 +3,7 @@
 Standard library only; nothing else of ours is imported here. Times are ns, shares are fractions.
 """
 
+from perfsuite.model.jobs import Command, Job, JobKind, JobState, Worker
 from perfsuite.model.judged import (
     Alert,
     AlertState,
@@ -38,11 +39,15 @@ __all__ = [
     "AlertState",
     "Block",
     "CaseComparison",
+    "Command",
     "Commit",
     "Comparison",
     "ComparisonReport",
     "Environment",
     "Finding",
+    "Job",
+    "JobKind",
+    "JobState",
     "Kernel",
     "Launches",
     "Noise",
@@ -56,5 +61,6 @@ __all__ = [
     "Telemetry",
     "Timer",
     "Verdict",
+    "Worker",
     "noise_key",
 ]
