@@ -12,6 +12,9 @@ from perfsuite.report.words import plain
 from perfsuite.units import format_share
 
 _SHA, _ID = 10, 12
+_MINUTE = len("2025-06-01T12:00")
+_SILENCES = {"missing": "no results any more", "silent": "silence"}
+"""Alerts of what did not come."""
 
 
 def alerts_text(alerts: Sequence[Alert]) -> str:
@@ -40,9 +43,9 @@ def alerts_json(alerts: Sequence[Alert]) -> dict[str, Any]:
 
 
 def what_moved(alert: Alert) -> str:
-    """`+4.1 % [+3.2 … +5.0]`, `faster`, or `no result since`."""
-    if alert.kind == "missing":
-        return "no results any more"
+    """`+4.10 % [+3.20 … +5.00]`, `faster`, `no results any more` or `silence`."""
+    if alert.kind in _SILENCES:
+        return _SILENCES[alert.kind]
     if alert.change is None:
         return alert.kind
     change = format_share(alert.change)
@@ -53,7 +56,9 @@ def what_moved(alert: Alert) -> str:
 
 
 def commits_of(alert: Alert) -> str:
-    """`1a2b3c4d5e..6f7a8b9c0d`: the change lies between."""
+    """`1a2b3c4d5e..6f7a8b9c0d`: the change lies between. Of a silence, which has no commits: since when."""
+    if alert.kind == "silent":
+        return f"since {plain(alert.before[:_MINUTE]).replace('T', ' ')}" if alert.before else ""
     before, after = (plain(sha[:_SHA]) for sha in (alert.before, alert.after))
     return f"{before}..{after}" if after else f"after {before}"
 

@@ -14,12 +14,15 @@ from perfsuite.store import samples
 from perfsuite.store.alerts import to_alert
 from perfsuite.store.engine import reading
 from perfsuite.store.failures import told
+from perfsuite.store.job_reader import to_command, to_job
 from perfsuite.store.rows import to_environment, to_kernel, to_launches, to_noise, to_result, to_thresholds
 from perfsuite.store.schema import REVISION, VERSION_TABLE
 from perfsuite.store.tables import (
     AlertRow,
+    CommandRow,
     ComparisonRow,
     EnvironmentRow,
+    JobRow,
     KernelRow,
     LaunchesRow,
     LaunchKernelRow,
@@ -99,6 +102,10 @@ def _contents(session: Session) -> Iterator[str]:
         yield from _damage(partial(to_noise, comparison))
     for alert in session.scalars(select(AlertRow)):
         yield from _damage(partial(to_alert, alert))
+    for job in session.scalars(select(JobRow)):
+        yield from _damage(partial(to_job, job))
+    for command in session.scalars(select(CommandRow)):
+        yield from _damage(partial(to_command, command))
     query = select(ResultRow).order_by(ResultRow.id).execution_options(yield_per=_ROWS_AT_A_TIME)
     for row in session.scalars(query):
         yield from _result(row)

@@ -46,6 +46,10 @@ _PG_UNWRITABLE = {
 _PG_UNUSABLE = {
     "3D000": ("there is no such database", "create it with createdb"),
     "28P01": ("the password is wrong", "mend the URL"),
+    "42P07": (
+        "another program has a table of a name that perfsuite needs",
+        "give perfsuite a database of its own",
+    ),
     "28000": ("this role may not log in", "mend the URL or pg_hba.conf"),
 }
 _RETRYABLE = frozenset({"40001", "40P01"})

@@ -1,4 +1,4 @@
-"""Choosing one run, comparison or alert by what a person typed. Pure."""
+"""Choosing one run, comparison, alert or job by what a person typed. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from perfsuite.errors import UsageError
-from perfsuite.model import Alert, Comparison, Run
+from perfsuite.model import Alert, Comparison, Job, Run
 
-T = TypeVar("T", Run, Comparison, Alert)
+T = TypeVar("T", Run, Comparison, Alert, Job)
 _SHOWN = 3
 _FIRST_STEPS = {
     "run": "measure with `perfsuite run`",
     "comparison": "compare with `perfsuite compare`",
     "alert": "`perfsuite alerts update` looks through the series of the default branch",
+    "job": "`perfsuite ci watch` makes jobs of what is to be measured",
 }
 
 
@@ -47,15 +48,17 @@ def choose(noun: str, ref: str, found: Sequence[T], near: Callable[[], Sequence[
     raise UsageError(f"there is no {noun} {ref!r} in {label}", f"the nearest are\n    {shown}")
 
 
-def _name(item: Run | Comparison | Alert, ref: str) -> str:
+def _name(item: Run | Comparison | Alert | Job, ref: str) -> str:
     if isinstance(item, Run) and not item.id.startswith(ref.lower()):
         return item.commit.sha
     return item.id
 
 
-def _describe(item: Run | Comparison | Alert) -> str:
+def _describe(item: Run | Comparison | Alert | Job) -> str:
     if isinstance(item, Alert):
         return f"{item.id[:12]} ({item.case[:60]} {item.kind}, {item.raised_at:%Y-%m-%d %H:%M})"
+    if isinstance(item, Job):
+        return f"{item.id[:12]} ({item.key[:60]} {item.state.value}, {item.created_at:%Y-%m-%d %H:%M})"
     if isinstance(item, Run):
         text = f"{item.commit.label} {item.commit.subject}".strip()
     else:
@@ -63,7 +66,7 @@ def _describe(item: Run | Comparison | Alert) -> str:
     return f"{item.id[:12]} ({text[:60]}, {item.started_at:%Y-%m-%d %H:%M})"
 
 
-def _likeness(item: Run | Comparison | Alert, ref: str) -> float:
+def _likeness(item: Run | Comparison | Alert | Job, ref: str) -> float:
     names = [item.id, item.commit.sha] if isinstance(item, Run) else [item.id]
     beginnings = [name[: len(ref)] for name in names]
     return max(difflib.SequenceMatcher(None, ref.lower(), name).ratio() for name in beginnings)

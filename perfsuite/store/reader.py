@@ -26,7 +26,9 @@ from perfsuite.store.alerts import given, newest_alerts, read_alerts
 from perfsuite.store.engine import reading
 from perfsuite.store.failures import told
 from perfsuite.store.find import choose
+from perfsuite.store.job_reader import JobReader
 from perfsuite.store.noise import read_noise
+from perfsuite.store.reuse import SameCode, timed_before
 from perfsuite.store.rows import to_comparison, to_environment, to_kernel, to_launches, to_result, to_run
 from perfsuite.store.tables import (
     AlertRow,
@@ -69,6 +71,8 @@ class Reader:
         self.label = label
         """The database for people, without a password."""
         self._engine = reading(engine)
+        self.jobs = JobReader(engine, label)
+        """What is to be done, who asked for it, and who does it."""
 
     def runs(self, *, limit: int = 50, kind: str | None = None, repository: str | None = None) -> list[Run]:
         """The newest runs first."""
@@ -137,12 +141,17 @@ class Reader:
         suite: str,
         repository: str,
         kind: str = "run",
+        finished: bool = False,
     ) -> Run | None:
-        """The newest run that was started with all of this and not finished: what `--resume` goes on with."""
+        """The newest run that was started with all of this and not finished: what `--resume` goes on with.
+
+        Args:
+            finished: one that was finished instead (`--once`).
+        """
         query = _newest_runs().where(
             RunRow.sha == sha,
             RunRow.dirty == dirty,
-            RunRow.finished_at.is_(None),
+            RunRow.finished_at.is_not(None) if finished else RunRow.finished_at.is_(None),
             EnvironmentRow.fingerprint == fingerprint,
             RunRow.profile == profile,
             RunRow.pattern == pattern,
@@ -165,8 +174,9 @@ class Reader:
         suite: str,
         repository: str,
         kind: str = "compare",
+        finished: bool = False,
     ) -> Comparison | None:
-        """The newest comparison that was started with all of this and not finished."""
+        """The newest comparison that was started with all of this and not finished, or finished."""
         base, head = aliased(RunRow), aliased(RunRow)
         query = (
             _newest_comparisons()
@@ -174,7 +184,7 @@ class Reader:
             .join(head, ComparisonRow.head_id == head.id)
             .join(EnvironmentRow, head.environment_id == EnvironmentRow.id)
             .where(
-                ComparisonRow.finished_at.is_(None),
+                ComparisonRow.finished_at.is_not(None) if finished else ComparisonRow.finished_at.is_(None),
                 ComparisonRow.kind == kind,
                 base.sha == base_sha,
                 head.sha == head_sha,
@@ -188,6 +198,11 @@ class Reader:
         )
         with self._session() as session:
             return next(iter(_to_comparisons(session, query.limit(1))), None)
+
+    def timed_before(self, wanted: SameCode) -> list[str]:
+        """The ids of finished comparisons that timed that very code on both sides, newest first."""
+        with self._session() as session:
+            return list(session.scalars(timed_before(wanted)))
 
     def comparisons(self, *, limit: int = 20, kind: str | None = None) -> list[Comparison]:
         """The newest comparisons first."""

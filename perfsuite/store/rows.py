@@ -39,7 +39,7 @@ class Batch:
         Raises:
             StoreError: a field holds what the model does not allow.
         """
-        launches_id = self._add_launches(result.launches) if result.launches != Launches() else None
+        launches_id = self.add_launches(result.launches) if result.launches != Launches() else None
         document = dumps(encode(result, leave_out=_IN_COLUMNS))
         self.results.append(
             {
@@ -57,7 +57,8 @@ class Batch:
             }
         )
 
-    def _add_launches(self, launches: Launches) -> str:
+    def add_launches(self, launches: Launches) -> str:
+        """Adds a list of launches and its kernels; returns its id."""
         ids = [self._add_kernel(kernel) for kernel in launches.kernels]
         plain = encode(launches, leave_out=_KERNELS)
         launches_id = _content_id({"kernels": ids, **plain})

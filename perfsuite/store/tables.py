@@ -235,3 +235,75 @@ class AlertRow(Base):
         Index(None, "state", "raised_at", "id"),
         Index(None, "raised_at", "id"),
     )
+
+
+class JobRow(Base):
+    """Columns are the fields of `perfsuite.model.Job`."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    repository: Mapped[str]
+    kind: Mapped[str]
+    key: Mapped[str]
+    head: Mapped[str]
+    created_at: Mapped[datetime]
+    base: Mapped[str]
+    pull: Mapped[int | None]
+    pattern: Mapped[str]
+    profile: Mapped[str]
+    state: Mapped[str]
+    requested_by: Mapped[str]
+    priority: Mapped[int]
+    attempts: Mapped[int]
+    worker: Mapped[str]
+    started_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    comparison: Mapped[str]
+    message: Mapped[str]
+    done: Mapped[int]
+    total: Mapped[int]
+    facts: Mapped[str] = mapped_column(Text)
+    """JSON."""
+
+    # The first keeps two watchers from wanting the same work twice; the others serve what is to be done, a
+    # pull request's jobs, and all of them, newest first.
+    __table_args__ = (
+        UniqueConstraint("repository", "key"),
+        Index(None, "repository", "state"),
+        Index(None, "repository", "pull"),
+        Index(None, "created_at", "id"),
+    )
+
+
+class CommandRow(Base):
+    """Columns are the fields of `perfsuite.model.Command`."""
+
+    __tablename__ = "commands"
+
+    repository: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    verb: Mapped[str]
+    pull: Mapped[int]
+    head: Mapped[str]
+    author: Mapped[str]
+    at: Mapped[datetime]
+    arguments: Mapped[str] = mapped_column(Text)
+    """JSON."""
+    answer: Mapped[str]
+
+    __table_args__ = (Index(None, "repository", "pull"),)
+
+
+class WorkerRow(Base):
+    """Columns are the fields of `perfsuite.model.Worker`."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    repository: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    stopped_at: Mapped[datetime | None]
+    gpu: Mapped[str]

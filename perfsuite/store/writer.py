@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, Engine, func, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from perfsuite.errors import StoreError
 from perfsuite.model import Alert, AlertState, Comparison, Noise, Result, Run
 from perfsuite.store import engine as engines
 from perfsuite.store.alerts import change_alert, put_alerts
-from perfsuite.store.failures import retryable, told
+from perfsuite.store.failures import told
+from perfsuite.store.jobs import Jobs
 from perfsuite.store.noise import put_noise
 from perfsuite.store.reader import Reader
 from perfsuite.store.rows import (
@@ -37,9 +38,7 @@ from perfsuite.store.tables import (
     ResultRow,
     RunRow,
 )
-
-_ATTEMPTS = 5
-"""Of a transaction that PostgreSQL undid because of another one: each attempt leaves one of them done."""
+from perfsuite.store.transaction import transact
 
 
 class Store:
@@ -56,6 +55,8 @@ class Store:
         """The database for people."""
         self._engine = engines.make_engine(address)
         self.reader = Reader(self._engine, self.label)
+        self.jobs = Jobs(self._engine, self.label)
+        """What is to be done, who asked for it, and who does it."""
 
     def start_run(self, run: Run) -> None:
         """Stores a run. Storing it again replaces it; a finished run stays finished."""
@@ -152,15 +153,7 @@ class Store:
         self._write(work)
 
     def _write(self, work: Callable[[Connection], object]) -> None:
-        with told(self.label):
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    with engines.writing(self._engine).begin() as connection:
-                        work(connection)
-                    return
-                except DBAPIError as error:
-                    if attempt == _ATTEMPTS or not retryable(error):
-                        raise
+        transact(self._engine, self.label, work)
 
 
 def open_store(url_or_path: str | PathLike[str], *, create: bool = True) -> Store:

@@ -16,9 +16,12 @@ from typing import Any
 from perfsuite.model import (
     Alert,
     Block,
+    Command,
     Commit,
     Comparison,
     Environment,
+    Job,
+    JobKind,
     Kernel,
     Launches,
     Result,
@@ -26,6 +29,7 @@ from perfsuite.model import (
     Run,
     Status,
     Timer,
+    Worker,
 )
 
 NOON = datetime(2025, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -45,6 +49,8 @@ ALERT = Alert(
     high=0.06,
     raised_at=NOON,
 )
+COMMAND = Command("owner/name", "comment/1", "run", 7, "1" * 40, "ada", NOON, {"pattern": "decode"})
+WORKER = Worker("node-1/gpu0", "owner/name", NOON, NOON, gpu="NVIDIA H200")
 # \udcff: what Python makes of a byte that is not UTF-8, in a commit's subject or a crash's output.
 _LETTERS = "ab[]=,%'\"\\ \n\t/_\x00\x1aµ€😀\udcff{}:"
 _FLOATS = (0.0, -0.0, 1.5, 1e300, 5e-324, 0.1, math.nan, math.inf, -math.inf)
@@ -87,6 +93,20 @@ def make_comparison(number: int = 1, **changes: Any) -> Comparison:
     base, head = make_run(2 * number, kind="base"), make_run(2 * number + 1, kind="head")
     comparison = Comparison(f"{number:08x}" + "d" * 24, base, head, 0.02, head.started_at)
     return replace(comparison, **changes)
+
+
+def make_job(number: int = 1, **changes: Any) -> Job:
+    """Job `number`: its id, key, head, pull request and time follow the number."""
+    job = Job(
+        id=f"{number:08x}" + "e" * 24,
+        repository="owner/name",
+        kind=JobKind.COMPARE,
+        key=f"pull/{number}/{number:040x}",
+        head=f"{number:040x}",
+        created_at=NOON + timedelta(minutes=number),
+        pull=number,
+    )
+    return replace(job, **changes)
 
 
 def random_value(rng: random.Random, hint: Any) -> Any:

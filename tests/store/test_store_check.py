@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, text
-from store_example import ALERT, NOON, make_comparison, make_result, make_run
+from store_example import ALERT, COMMAND, NOON, WORKER, make_comparison, make_job, make_result, make_run
 
 from perfsuite.errors import StoreError
 from perfsuite.model import Noise
@@ -23,6 +23,8 @@ def filled(store: Store) -> Store:
     store.finish_run(make_run(7).id, NOON)
     store.save_noise(make_comparison().id, {"a": ("v1", Noise())})
     store.save_alerts([ALERT])
+    store.jobs.add_command(COMMAND, make_job())
+    store.jobs.beat(WORKER)
     return store
 
 
@@ -71,6 +73,11 @@ def test_a_sound_database_has_no_problems(filled: Store) -> None:
         ("UPDATE comparisons SET case_thresholds = '{'", "comparison 00000001"),
         ("UPDATE comparisons SET noise = '[]'", "comparison 00000001"),
         ("UPDATE alerts SET state = 'gone'", "alert abababab"),
+        ("UPDATE jobs SET state = 'gone'", "job 00000001eeee"),
+        ("UPDATE jobs SET kind = 'chore'", "'chore' is not a valid JobKind"),
+        ("UPDATE jobs SET facts = '{'", "job 00000001eeee"),
+        ("UPDATE jobs SET facts = '[]'", "is damaged: an object was expected"),
+        ("UPDATE commands SET arguments = '{'", "command comment/1"),
         ("UPDATE noise SET comparison_id = 'c'", "noise a: comparison_id c is not there"),
         (f"UPDATE {VERSION_TABLE} SET version_num = '0007'", "the tables are of version 0007"),
     ],

@@ -16,7 +16,8 @@ from store_example import make_result, make_run
 
 from perfsuite.errors import Exit, StoreError, StoreUnwritable, UsageError
 from perfsuite.store import check, open_store
-from perfsuite.store.schema import VERSION_TABLE
+from perfsuite.store.engine import parse_address
+from perfsuite.store.schema import VERSION_TABLE, migrate
 
 ROOT = Path(__file__).parents[2]
 
@@ -202,7 +203,7 @@ def test_a_missing_database_on_a_server_is_told(postgres_server: PostgresServer)
 
 def test_a_servers_database_may_be_shared(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
-        connection.execute("CREATE TABLE jobs (id int); CREATE TABLE alembic_version (version_num text)")
+        connection.execute("CREATE TABLE songs (id int); CREATE TABLE alembic_version (version_num text)")
         connection.execute("INSERT INTO alembic_version VALUES ('theirs')")
     with open_store(postgres_url) as store:
         store.start_run(make_run())
@@ -214,6 +215,19 @@ def test_a_servers_database_with_our_names_is_refused(postgres_url: str) -> None
         connection.execute("CREATE TABLE runs (id int)")
     with pytest.raises(StoreError, match=r"belongs to another program.*runs"):
         open_store(postgres_url)
+
+
+def test_a_servers_database_with_a_name_that_we_need_now_is_left_alone(postgres_url: str) -> None:
+    migrate(parse_address(postgres_url), "0002")
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE jobs (id int)")
+    with pytest.raises(StoreError, match=r"a table of a name that perfsuite needs.*jobs") as caught:
+        open_store(postgres_url)
+    assert "database of its own" in caught.value.next_step
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}".encode()).fetchall() == [
+            ("0002",)
+        ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
-from store_example import make_comparison, make_result, make_run
+from store_example import ALERT, COMMAND, make_comparison, make_job, make_result, make_run
 
 from perfsuite.model import Noise
 from perfsuite.store import Store, check, open_store
@@ -83,6 +83,27 @@ def test_a_comparison_of_before_there_was_noise_is_kept(store_url: str) -> None:
         assert check(store) == []
 
 
+def test_a_database_of_before_there_were_jobs_is_kept(store_url: str) -> None:
+    comparison = make_comparison()
+    with open_store(store_url) as store:
+        store.start_comparison(comparison)
+        store.save_result(comparison.head.id, make_result())
+        store.save_noise(comparison.id, {"a": ("v1", Noise(pairs=1))})
+        store.save_alerts([ALERT])
+        store.jobs.add_command(COMMAND, make_job())
+    migrate(parse_address(store_url), "0002")
+    with open_store(store_url) as store:
+        assert store.reader.comparison("latest") == comparison
+        assert store.reader.results(comparison.head.id) == [make_result()]
+        noise = store.reader.noise(comparison.head.repository, comparison.head.environment.fingerprint)
+        assert noise == {"a": ("v1", Noise(pairs=1))}
+        assert store.reader.alerts() == [ALERT]
+        assert store.jobs.jobs() == store.jobs.commands(COMMAND.repository) == store.jobs.workers() == []
+        assert store.jobs.add_command(COMMAND, make_job())
+        assert store.jobs.jobs() == [make_job()]
+        assert check(store) == []
+
+
 def test_opening_an_up_to_date_database_does_not_migrate(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +138,11 @@ def test_opening_an_up_to_date_database_does_not_migrate(
             "ix_alerts_state_raised_at_id",
         ),
         ("SELECT * FROM alerts WHERE repository = 'a' AND case_id = 'b'", "sqlite_autoindex_alerts_2"),
+        ("SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT 50", "ix_jobs_created_at_id"),
+        ("SELECT * FROM jobs WHERE repository = 'a' AND state = 'queued'", "ix_jobs_repository_state"),
+        ("SELECT * FROM jobs WHERE repository = 'a' AND key = 'b'", "sqlite_autoindex_jobs_2"),
+        ("SELECT * FROM jobs WHERE repository = 'a' AND pull = 7", "ix_jobs_repository_pull"),
+        ("SELECT * FROM commands WHERE repository = 'a' AND pull = 7", "ix_commands_repository_pull"),
     ],
 )
 def test_usual_queries_use_an_index(sqlite_store: Store, sql: str, index: str) -> None:
