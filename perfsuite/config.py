@@ -24,8 +24,22 @@ DEFAULT_CASE_TIMEOUT_S = 120.0
 DEFAULT_TARGET = "sm_90"
 
 _CASE_KEYS = ("match", "threshold")
+_HEADLINE_KEYS = ("name", "match", "tokens", "layers")
 _TABLE = "tool.perfsuite"
 _Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A metric that reports put first: what a case means for whoever runs the model."""
+
+    name: str
+    match: str
+    """Which cases, as `-k`."""
+    tokens: str = ""
+    """Axis whose value is the number of tokens of one call: then it is told in tokens per second."""
+    layers: int = 1
+    """How many such calls a model makes for these tokens: the rate is that of the whole stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class Config:
     """GPU that machine code is made for where none is present."""
     default_branch: str | None = None
     """Only where git does not know it."""
+    headlines: tuple[Headline, ...] = ()
     color: bool = True
     ci: bool = False
 
@@ -225,7 +240,7 @@ def _read(file: Path | None, key: str, value: Any, reader: Callable[[Any], _Valu
         shown = wrong.value if wrong.key else value
         raise UsageError(f"{file}: {key}{suffix} = {shown!r} is wrong", f"allowed: {wrong.allowed}") from None
     except _UnknownKeyError as unknown:
-        raise _unknown_key(file, f"{key}.{unknown.key}", unknown.key, list(_CASE_KEYS)) from None
+        raise _unknown_key(file, f"{key}.{unknown.key}", unknown.key, unknown.known) from None
 
 
 def _unknown_key(file: Path | None, full: str, key: str, known: list[str]) -> UsageError:
@@ -250,9 +265,9 @@ class _WrongValueError(Exception):
 
 
 class _UnknownKeyError(Exception):
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, known: tuple[str, ...]) -> None:
         super().__init__(key)
-        self.key = key
+        self.key, self.known = key, list(known)
 
 
 def _text(value: Any) -> str:
@@ -300,18 +315,44 @@ def _target(value: Any) -> str:
 
 
 def _case_rules(value: Any) -> dict[str, float]:
-    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
-        raise _WrongValueError('[[tool.perfsuite.case]] tables with match = "glob" and threshold = "5%"')
     rules: dict[str, float] = {}
-    for rule in value:
-        for key in rule:
-            if key not in _CASE_KEYS:
-                raise _UnknownKeyError(key)
-        match = rule.get("match")
-        if not isinstance(match, str) or not match:
-            raise _WrongValueError('a glob of case ids, such as "moe_w4a8/decode*"', "match", match)
+    allowed = '[[tool.perfsuite.case]] tables with match = "glob" and threshold = "5%"'
+    for rule in _tables(value, _CASE_KEYS, allowed):
+        match = _inside(rule, "match", 'a glob of case ids, such as "moe_w4a8/decode*"')
         rules.setdefault(match, _share(rule.get("threshold"), "threshold"))
     return rules
+
+
+def _headlines(value: Any) -> tuple[Headline, ...]:
+    allowed = '[[tool.perfsuite.headline]] tables with name = "…" and match = "glob"'
+    return tuple(_headline(table) for table in _tables(value, _HEADLINE_KEYS, allowed))
+
+
+def _headline(table: Mapping[str, Any]) -> Headline:
+    name = _inside(table, "name", 'a text, such as "Prefill"')
+    match = _inside(table, "match", 'a glob of case ids, such as "moe_w4a8/decode*"')
+    tokens = _inside(table, "tokens", 'the name of an axis, such as "m"') if "tokens" in table else ""
+    layers = table.get("layers", 1)
+    if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
+        raise _WrongValueError("a whole number of layers, at least 1", "layers", layers)
+    return Headline(name, match, tokens, layers)
+
+
+def _tables(value: Any, keys: tuple[str, ...], allowed: str) -> list[Mapping[str, Any]]:
+    """An array of tables that have no other keys."""
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        raise _WrongValueError(allowed)
+    for key in (key for table in value for key in table):
+        if key not in keys:
+            raise _UnknownKeyError(key, keys)
+    return value
+
+
+def _inside(table: Mapping[str, Any], key: str, allowed: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise _WrongValueError(allowed, key, value)
+    return value
 
 
 _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -319,6 +360,7 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "paths": ("paths", _globs),
     "threshold": ("threshold", _share),
     "case": ("case_thresholds", _case_rules),
+    "headline": ("headlines", _headlines),
     "case_timeout": ("case_timeout_s", _seconds),
     "target": ("target", _target),
     "default_branch": ("default_branch", _text),

@@ -238,11 +238,22 @@ def _counted(parts: Sequence[tuple[int, str]]) -> str:
 
 
 def _resolution(report: ComparisonReport) -> str:
+    share = resolution_share(report)
+    return f"This gate sees {share} here." if share else unresolved(report)
+
+
+def resolution_share(report: ComparisonReport) -> str | None:
+    """`0.8 %`: the smallest change that this comparison would have seen; None where it is not known."""
     if report.resolution is None:
-        return "Nothing was timed." if not _timed(report) else "Too few blocks to know the resolution."
+        return None
     percent = report.resolution * 100
     digits = RESOLUTION_DIGITS if percent >= 0.1 else RESOLUTION_DIGITS + 1
-    return f"This gate sees {percent:.{digits}f} % here."
+    return f"{percent:.{digits}f} %"
+
+
+def unresolved(report: ComparisonReport) -> str:
+    """Why there is no resolution."""
+    return "Nothing was timed." if not _timed(report) else "Too few blocks to know the resolution."
 
 
 def _timed(report: ComparisonReport) -> bool:

@@ -3,11 +3,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 from report_example import CPU, compared, mixed, report, result, run, trusted
 
 from perfsuite.model import Status, Timer, Verdict
 from perfsuite.report.escape import code, fenced, text
-from perfsuite.report.markdown import comparison_markdown, run_markdown
+from perfsuite.report.markdown import Section, comparison_markdown, fit, run_markdown
 
 MIXED = """\
 ### 1 case incorrect, 2 slower, 1 faster, 2 unchanged or identical. This gate sees 0.8 % here.
@@ -19,15 +20,15 @@ MIXED = """\
 | case | base → head | change [interval] | why |
 |---|---|---|---|
 | <code>gemm&#91;m=1&#93;</code> **incorrect** | – | – | error (RMS) 0.31, tolerance 0.02 |
-| <code>moe/prefill&#91;m=2&#93;</code> | 1.000 µs → 1.098 µs | +9.80 % [+9.60 … +10.0] |  |
-| <code>moe/prefill&#91;m=1&#93;</code> | 1.000 µs → 1.041 µs | +4.10 % [+3.90 … +4.30] | \
+| <code>moe/prefill&#91;m=2&#93;</code> | 1.000~µs~→ 1.098~µs | +9.80~% [+9.60~…~+10.0] |  |
+| <code>moe/prefill&#91;m=1&#93;</code> | 1.000~µs~→ 1.041~µs | +4.10~% [+3.90~…~+4.30] | \
 &#95;gemm1: registers 128 → 168, spills 0 → 12 |
 
 <details><summary>1 faster</summary>
 
 | case | base → head | change [interval] | why |
 |---|---|---|---|
-| <code>moe/decode&#91;m=1&#93;</code> | 1.000 µs → 950.0 ns | -5.00 % [-5.20 … -4.80] |  |
+| <code>moe/decode&#91;m=1&#93;</code> | 1.000~µs~→ 950.0~ns | -5.00~% [-5.20~…~-4.80] |  |
 
 </details>
 
@@ -35,7 +36,7 @@ MIXED = """\
 
 | case | base → head | change [interval] | why |
 |---|---|---|---|
-| <code>moe/prefill&#91;m=4&#93;</code> | 1.000 µs → 1.001 µs | +0.10 % [-0.10 … +0.30] |  |
+| <code>moe/prefill&#91;m=4&#93;</code> | 1.000~µs~→ 1.001~µs | +0.10~% [-0.10~…~+0.30] |  |
 
 </details>
 
@@ -57,7 +58,7 @@ perfsuite report cccccccccccc
 ```
 
 </details>
-"""  # noqa: W291
+""".replace("~", "\u00a0")  # noqa: W291
 HOSTILE = (
     "</code></details>|`x` @team #12 GH-3 [a](http://evil.example) <img src=x> ![p](q) $x$\n| new | row |"
 )
@@ -79,7 +80,7 @@ def test_outside_text_cannot_leave_its_cell_tag_or_line() -> None:
     assert not re.search(r"@\w|#\d|GH-\d", prose)
     rows = [line for line in body.split("\n") if line.startswith("| <code>")]
     assert [row.count("|") for row in rows] == [5, 5]
-    assert body.count("</details>") == body.count("<details>") == 2
+    assert body.count("</details>") == body.count("<details>") == 3
 
 
 @pytest.mark.parametrize("escape", [text, code])
@@ -129,9 +130,8 @@ def test_run_markdown_shows_the_bad_first_and_escapes_messages() -> None:
     assert body.startswith("### 1 case ok, 1 incorrect.")
     assert body.index("moe/bad") < body.index("moe/prefill")
     assert "<img" not in body
-    assert (
-        "| ok | 1.004 µs [1.001 µs … 1.008 µs] | 0.0041 of 0.02 | 62% | 168/0/96.0 KiB | cuda-graph |" in body
-    )
+    row = "| ok | 1.004~µs [1.001~µs~…~1.008~µs] | 0.0041~of~0.02 | 62% | 168/0/96.0~KiB | cuda-graph |"
+    assert row.replace("~", "\u00a0") in body, "numbers stay with their units"
 
 
 def test_run_markdown_without_a_gpu_says_so() -> None:
@@ -148,10 +148,10 @@ def test_less_accurate_is_open_like_a_regression_and_a_moved_machine_comes_first
     assert "- **kernel &#95;gemm1 (registers 168 → 190)**: 2 cases of 2 families slower" in body
     opened = body[: body.index("<details>")]
     assert (
-        "| <code>moe/prefill&#91;m=1&#93;</code> **less accurate** | 1.000 µs → 920.0 ns "
-        "| -8.00 % [-8.20 … -7.80] | less accurate: error (RMS) 0.004 → 0.009, tolerance 0.02 |"
-    ) in opened
-    assert "confirmed by fresh processes<br>&#95;gemm1" in opened
+        "| <code>moe/prefill&#91;m=1&#93;</code> **less accurate** | 1.000~µs~→ 920.0~ns "
+        "| -8.00~% [-8.20~…~-7.80] | less accurate: error (RMS) 0.004 → 0.009, tolerance 0.02 |"
+    ).replace("~", "\u00a0") in opened
+    assert "confirmed by fresh processes" not in opened, "not in every row"
     assert "canaries compute +2.10 %" in body and "canary" not in body
 
 
@@ -171,3 +171,45 @@ def test_canaries_of_a_run_are_not_among_its_cases() -> None:
     body = run_markdown(run(), [result(), result("perfsuite/canary[compute]")])
     assert body.startswith("### 1 case ok.") and "canaries compute 1.004 µs" in body
     assert "canary" not in body
+
+
+def test_a_long_why_is_short_in_its_row_and_whole_in_a_fold() -> None:
+    memory = "_gemm1: registers 59 → 84, shared memory 19.0 KiB → 31.0 KiB"
+    grid = f"{memory}, grid (32, 1, 1) → (16, 1, 1), warps 4 → 8"
+    body = comparison_markdown(report(compared("a[m=1]", Verdict.REGRESSED, 0.05, grid, "launches 6 → 5")))
+    row = next(line for line in body.split("\n") if line.startswith("| <code>a"))
+    assert row.endswith("| &#95;gemm1: registers 59 → 84, shared memory 19.0 KiB → 31.0 KiB, …<br>… 1 more |")
+    fold = body[body.index("<summary>Why, in full") :]
+    assert text(grid) in fold and "  - launches 6 → 5" in fold
+    assert "Why, in full" not in comparison_markdown(mixed())
+
+
+def test_a_list_of_differences_is_not_cut_inside_a_grid() -> None:
+    sentence = "_gemm1: " + "x" * 30 + ", grid (32, 1, 1) → (16, 1, 1), " + "y" * 60
+    body = comparison_markdown(report(compared("a", Verdict.REGRESSED, 0.05, sentence)))
+    row = next(line for line in body.split("\n") if line.startswith("| <code>a"))
+    assert "…" in row.split("|")[-2]
+    assert row.split("|")[-2].count("(") == row.split("|")[-2].count(")")
+
+
+def test_fitting_cuts_rows_from_the_least_urgent_and_passes_over_what_is_spare() -> None:
+    rows = tuple(f"- row {n:03}" for n in range(100))
+    picture = Section(("x" * 5000,), "picture", spare=True, noun="pictures")
+    parts = ["first", Section(rows[:20], "urgent"), picture, Section(rows, "less urgent"), "last"]
+    body = fit(parts, 1500, ": see below")
+    assert len(body.encode()) <= 1500
+    assert body.startswith("first") and body.endswith("last\n")
+    assert "- row 019" in body, "what is urgent is whole"
+    assert "_1 more pictures are left out here: see below._" in body
+    left = re.search(r"_(\d+) more cases are left out here: see below\._", body)
+    assert left and int(left[1]) + body.count("- row") == 120
+    assert body.count("<details>") == body.count("</details>") == 3
+
+
+@pytest.mark.parametrize("value", ["- a", "+ a", "=====", "---", "1. a", "12) a", ":smile:", "\u05d0\u05d1"])
+def test_no_text_is_a_list_a_heading_a_picture_or_turns_its_surroundings(value: str) -> None:
+    rendered = MarkdownIt("commonmark").render(f"before\n{text(value)}")
+    assert rendered.count("<p>") == 1 and "<li>" not in rendered and "<h" not in rendered
+    assert not re.search(r":\w+:", html.unescape(rendered))
+    isolated = html.unescape(text(value)).startswith("\u2068")
+    assert isolated is (value == "\u05d0\u05d1")
