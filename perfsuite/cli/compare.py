@@ -10,14 +10,20 @@ import typer
 
 from perfsuite.cli.options import (
     CaseTimeoutOption,
+    ConfineOption,
     DatabaseOption,
+    EventsOption,
     JsonOption,
     MarkdownOption,
+    OnceOption,
     PatternOption,
     Profile,
     ProfileOption,
     ResumeOption,
     TimingsOption,
+    UntrustedOption,
+    WaitIdleOption,
+    WaitOption,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +49,9 @@ ControlOption = Annotated[
     list[str] | None,
     typer.Option("--control", metavar="PATTERN", help="With --stored: cases whose code is the same (as -k)."),
 ]
+ReuseOption = Annotated[
+    bool, typer.Option("--reuse", help="Take over what an earlier comparison timed of the same machine code.")
+]
 ThresholdOption = Annotated[
     str | None,
     typer.Option(
@@ -60,10 +69,17 @@ def compare(
     threshold: ThresholdOption = None,
     case_timeout: CaseTimeoutOption = None,
     resume: ResumeOption = False,
+    once: OnceOption = False,
+    reuse: ReuseOption = False,
     db: DatabaseOption = None,
     json: JsonOption = None,
     markdown: MarkdownOption = None,
     timings: TimingsOption = False,
+    events: EventsOption = None,
+    wait: WaitOption = None,
+    wait_idle: WaitIdleOption = None,
+    confine: ConfineOption = False,
+    untrusted: UntrustedOption = False,
     stored: StoredOption = False,
     control: ControlOption = None,
 ) -> None:
@@ -73,8 +89,9 @@ def compare(
     default branch. With --stored nothing is measured: BASE and HEAD are two stored runs of different moments,
     judged with the noise that earlier runs and the controls show.
     """
+    from perfsuite.cli.events import check_events
     from perfsuite.cli.lockstep import Request, measure
-    from perfsuite.cli.measuring import make_plan
+    from perfsuite.cli.measuring import Manner, make_plan
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
     from perfsuite.errors import UsageError
@@ -85,10 +102,19 @@ def compare(
     services = Services.of(context)
     check_target(json)
     check_target(markdown)
+    check_events(events)
     config = services.config(db, required=not stored)
     share = share_of(threshold, config.threshold)
     if stored:
-        _refuse_measuring_options(resume=resume, timings=timings)
+        _refuse_measuring_options(
+            resume=resume,
+            timings=timings,
+            once=once,
+            reuse=reuse,
+            events=events is not None,
+            confine=confine,
+            untrusted=untrusted,
+        )
         report = _stored(config, base, head, share, control or [], pattern)
         show_comparison(services, config, report, json, markdown)
         raise typer.Exit(exit_code(report))
@@ -96,8 +122,9 @@ def compare(
         raise UsageError("--control is for --stored: measured sides need no controls", "leave it out")
     repository = Repository.discover(config.root)
     sides = sides_of(repository, config, base, head)
-    plan = make_plan(services, config, profile, pattern)
-    request = Request(sides, share, resume=resume, case_timeout_s=case_timeout)
+    manner = Manner(events, wait, wait_idle, confine, trusted=not untrusted)
+    plan = make_plan(services, config, profile, pattern, manner)
+    request = Request(sides, share, resume=resume, case_timeout_s=case_timeout, once=once, reuse=reuse)
     with open_store(config.database) as store:
         report = measure(plan, store, repository, request)
     show_comparison(services, config, report, json, markdown)

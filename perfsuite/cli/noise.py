@@ -9,13 +9,17 @@ import typer
 
 from perfsuite.cli.options import (
     CaseTimeoutOption,
+    ConfineOption,
     DatabaseOption,
+    EventsOption,
     JsonOption,
     PatternOption,
     Profile,
     ProfileOption,
     ResumeOption,
     TimingsOption,
+    WaitIdleOption,
+    WaitOption,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +52,10 @@ def noise(
     db: DatabaseOption = None,
     json: JsonOption = None,
     timings: TimingsOption = False,
+    events: EventsOption = None,
+    wait: WaitOption = None,
+    wait_idle: WaitIdleOption = None,
+    confine: ConfineOption = False,
 ) -> None:
     """Measure a commit against itself, and say what unchanged code stays within.
 
@@ -55,7 +63,8 @@ def noise(
     later comparison; comparisons of unchanged cases add to it by themselves.
     """
     from perfsuite.cli.compare import show_timings
-    from perfsuite.cli.measuring import make_plan
+    from perfsuite.cli.events import check_events
+    from perfsuite.cli.measuring import Manner, make_plan
     from perfsuite.cli.output import STANDARD_OUTPUT, check_target, show, show_json
     from perfsuite.cli.services import Services
     from perfsuite.git import Repository
@@ -64,9 +73,11 @@ def noise(
 
     services = Services.of(context)
     check_target(json)
+    check_events(events)
     config = services.config(db)
     repository = Repository.discover(config.root)
-    plan = make_plan(services, config, profile, pattern)
+    manner = Manner(events, wait, wait_idle, confine)
+    plan = make_plan(services, config, profile, pattern, manner)
     with open_store(config.database, create=not show_only) as store:
         if not show_only:
             _measure(plan, store, repository, revision, pairs, resume, case_timeout)

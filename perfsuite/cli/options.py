@@ -50,3 +50,36 @@ MarkdownOption = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Also write the report as Markdown.")
 ]
 TimingsOption = Annotated[bool, typer.Option("--timings", help="Say where the time went.")]
+EventsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--events", metavar="TARGET", help="Also tell the progress to a file, or fd:NUMBER, as JSON lines."
+    ),
+]
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="What is stored as finished is reported, not measured again.")
+]
+WaitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait at most so long for another perfsuite on this GPU. Default: for ever.",
+    ),
+]
+WaitIdleOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait-idle",
+        metavar="SECONDS",
+        min=0,
+        help="Wait at most so long until nobody else computes on the GPU. Default: note who does.",
+    ),
+]
+ConfineOption = Annotated[
+    bool, typer.Option("--confine", help="No network and files of their own for trials, where that can be.")
+]
+UntrustedOption = Annotated[
+    bool, typer.Option("--untrusted", help="The measured code is a stranger's: nothing it writes is kept.")
+]

@@ -1,4 +1,4 @@
-"""How long work tells of itself on standard error: a bar on a terminal, plain lines elsewhere."""
+"""How long work tells of itself: on standard error a bar or plain lines, and events for machines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from perfsuite.cli.events import Telling, telling
+
 if TYPE_CHECKING:
-    from perfsuite.measure.settings import Progress
     from perfsuite.model import Status
 
 _REFRESH_HZ = 4
@@ -23,6 +24,22 @@ class LineProgress:
         self._stream = stream
         self._total = 0
         self._done = 0
+        self._waiting = ""
+
+    def started(self, id_: str) -> None:
+        pass
+
+    def confinement(self, text: str) -> None:
+        self.note(text)
+
+    def waiting(self, text: str) -> None:
+        if text != self._waiting:
+            self.note(f"waiting: {text}")
+        self._waiting = text
+
+    def going_on(self) -> None:
+        self._waiting = ""
+        self.note("going on")
 
     def total(self, cases: int) -> None:
         self._total = cases
@@ -52,6 +69,18 @@ class BarProgress:
         self._bar = bar
         self._task = bar.add_task("collecting", total=None)
 
+    def started(self, id_: str) -> None:
+        pass
+
+    def confinement(self, text: str) -> None:
+        self.note(text)
+
+    def waiting(self, text: str) -> None:
+        self._bar.update(self._task, description=_escape(f"waiting: {text}"))
+
+    def going_on(self) -> None:
+        self._bar.update(self._task, description="collecting")
+
     def total(self, cases: int) -> None:
         self._bar.update(self._task, total=cases)
 
@@ -71,8 +100,24 @@ _LOUD = ("incorrect", "failed", "regressed")
 
 
 @contextlib.contextmanager
-def showing_progress(*, color: bool, stream: TextIO | None = None) -> Iterator[Progress]:
-    """The progress that fits the stream, default standard error."""
+def showing_progress(
+    *, color: bool, stream: TextIO | None = None, events: str | None = None
+) -> Iterator[Telling]:
+    """The progress that fits the stream, default standard error.
+
+    Args:
+        events: a file, or `fd:5`, that is told the same as JSON lines.
+    """
+    with _shown(color=color, stream=stream) as shown:
+        if events is None:
+            yield shown
+            return
+        with telling(events, shown) as told:
+            yield told
+
+
+@contextlib.contextmanager
+def _shown(*, color: bool, stream: TextIO | None) -> Iterator[Telling]:
     stream = stream or sys.stderr
     if not stream.isatty():
         yield LineProgress(stream)

@@ -1,4 +1,4 @@
-"""`perfsuite run`: every case on the working tree, stored as it goes, then the table."""
+"""`perfsuite run`: every case of one commit, stored as it goes, then the table."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ import typer
 
 from perfsuite.cli.options import (
     CaseTimeoutOption,
+    ConfineOption,
     DatabaseOption,
+    EventsOption,
     JsonOption,
+    OnceOption,
     PatternOption,
     Profile,
     ProfileOption,
     ResumeOption,
+    UntrustedOption,
+    WaitIdleOption,
+    WaitOption,
 )
 
 if TYPE_CHECKING:
-    from perfsuite.cli.measuring import Plan
     from perfsuite.cli.services import Services
     from perfsuite.config import Config
-    from perfsuite.measure.settings import Progress
-    from perfsuite.model import Commit, Result, Run
+    from perfsuite.model import Result, Run
     from perfsuite.store import Store
 
+RevisionOption = Annotated[
+    str | None,
+    typer.Option("--revision", metavar="REV", help="A clean checkout of it, instead of the working tree."),
+]
+BranchOption = Annotated[
+    str | None, typer.Option("--branch", metavar="NAME", help="With --revision: the branch that it is on.")
+]
 SuiteArgument = Annotated[
     Path | None,
     typer.Argument(metavar="SUITE", help="Folder or file of benchmarks. Default: the configured suite."),
@@ -36,31 +47,45 @@ def run(
     suite: SuiteArgument = None,
     pattern: PatternOption = "",
     profile: ProfileOption = Profile.PR,
+    revision: RevisionOption = None,
+    branch: BranchOption = None,
     case_timeout: CaseTimeoutOption = None,
     resume: ResumeOption = False,
+    once: OnceOption = False,
     db: DatabaseOption = None,
     json: JsonOption = None,
+    events: EventsOption = None,
+    wait: WaitOption = None,
+    wait_idle: WaitIdleOption = None,
+    confine: ConfineOption = False,
+    untrusted: UntrustedOption = False,
 ) -> None:
-    """Measure every case on the working tree.
+    """Measure every case on the working tree, or on a clean checkout of a revision.
 
     Each case is checked against its reference first. With a GPU it is timed there; without one, its kernels
     run through Triton's interpreter at small shapes and are compiled for the target GPU at real ones.
     """
-    from perfsuite.cli.measuring import make_plan
+    from perfsuite.cli.alone import measure, revision_of, working_tree_of
+    from perfsuite.cli.events import check_events
+    from perfsuite.cli.measuring import Manner, make_plan
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
+    from perfsuite.errors import UsageError
     from perfsuite.report import run_exit_code
     from perfsuite.store import open_store
 
     services = Services.of(context)
     check_target(json)
-    config = _config(services, suite, db)
-    commit, repository = _commit(config)
-    plan = make_plan(services, config, profile, pattern)
+    check_events(events)
+    if branch is not None and revision is None:
+        raise UsageError("--branch needs --revision", "the working tree's branch is known")
+    config = _config(services, suite, db, here=revision is None)
+    what = revision_of(config, revision, branch) if revision is not None else working_tree_of(config)
+    manner = Manner(events, wait, wait_idle, confine, trusted=not untrusted)
+    plan = make_plan(services, config, profile, pattern, manner)
     with open_store(config.database) as store:
-        measured = _measure(plan, store, commit, repository, resume, case_timeout)
-        results = store.reader.results(measured.id)
-        finished = store.reader.run(measured.id)
+        finished = measure(plan, store, what, resume=resume, once=once, case_timeout_s=case_timeout)
+        results = store.reader.results(finished.id)
         alerts = _alerts(store, config, finished, results)
     show_run(services, config, finished, results, json)
     if alerts:
@@ -92,75 +117,11 @@ def show_run(services: Services, config: Config, run: Run, results: list[Result]
         show(run_text(run, results, width=text_width(services.environ), color=colored(config.color)))
 
 
-def _config(services: Services, suite: Path | None, db: str | None) -> Config:
+def _config(services: Services, suite: Path | None, db: str | None, *, here: bool) -> Config:
     # A suite named on the command line needs no configuration: any folder of benchmarks can be measured.
     config = services.config(db, required=suite is None)
     if suite is not None:
         config = config.with_suite(services.cwd / suite)
-    config.suite_folder()
+    if here or not config.suite:
+        config.suite_folder()
     return config
-
-
-def _commit(config: Config) -> tuple[Commit, str]:
-    """What is measured, and the repository's name."""
-    from perfsuite.git import UNVERSIONED, NotARepository, Repository
-
-    try:
-        repository = Repository.discover(config.root)
-        return repository.head(), repository.name
-    except NotARepository:
-        return UNVERSIONED, config.root.name
-
-
-def _measure(
-    plan: Plan, store: Store, commit: Commit, repository: str, resume: bool, case_timeout_s: float | None
-) -> Run:
-    from perfsuite.cases import NoCases
-    from perfsuite.cli.measuring import Once, now, telling_of_interruption, tree_of
-    from perfsuite.cli.progress import showing_progress
-
-    with showing_progress(color=plan.config.color) as progress:
-        unfinished = _unfinished(plan, store, commit, repository, progress) if resume else None
-        done = _versions(store, unfinished) if unfinished else {}
-        run = unfinished or plan.new_run(commit, repository, "run")
-        begin = Once(lambda: store.start_run(run), done=unfinished is not None)
-
-        def sink(result: Result) -> None:
-            begin()
-            store.save_result(run.id, result)
-
-        with telling_of_interruption(progress, begin, "this run", "perfsuite run"):
-            settings = plan.settings(case_timeout_s, done)
-            plan.services.session.run(tree_of(plan.config, commit), settings, sink, progress)
-    if not begin.done:
-        raise NoCases(plan.pattern, [])
-    store.finish_run(run.id, now())
-    return run
-
-
-def _versions(store: Store, run: Run) -> dict[str, str]:
-    """Version by case of what a run has already."""
-    return {result.case: result.version for result in store.reader.results(run.id, samples=False)}
-
-
-def _unfinished(plan: Plan, store: Store, commit: Commit, repository: str, progress: Progress) -> Run | None:
-    from perfsuite.git import UNVERSIONED
-
-    if commit.sha == UNVERSIONED.sha:
-        progress.note("nothing can be resumed outside git, where changes do not show: measuring everything")
-        return None
-    found = store.reader.unfinished_run(
-        sha=commit.sha,
-        dirty=commit.dirty,
-        fingerprint=plan.environment.fingerprint,
-        profile=plan.profile,
-        pattern=plan.pattern,
-        suite=plan.config.suite,
-        repository=repository,
-    )
-    if found is None:
-        progress.note(f"nothing to resume of {commit.label} ({plan.profile}): measuring everything")
-    else:
-        cases = len(store.reader.finished_cases(found.id))
-        progress.note(f"resuming run {found.id[:8]}: {cases} cases are done")
-    return found

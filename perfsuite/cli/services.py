@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from perfsuite.config import Config, load_config, override_database, process_env
 from perfsuite.model import Environment, Result, Side
 
 if TYPE_CHECKING:
+    from perfsuite.measure.nvml import GpuProcess
     from perfsuite.measure.settings import Previous, Progress, Settings, Tree
 
 
@@ -62,12 +64,24 @@ def _this_machine(environ: Mapping[str, str]) -> Environment:
     return read_environment(environ)
 
 
+def _on_this_gpu(environ: Mapping[str, str]) -> Callable[[], Sequence[GpuProcess]]:
+    from perfsuite.measure.environment import gpu_index
+    from perfsuite.measure.nvml import Nvml
+
+    nvml = Nvml.open()
+    index = gpu_index(environ, nvml)
+    own = {os.getpid()}
+    return lambda: nvml.other_processes(index, own) if nvml is not None and index is not None else []
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     environ: Mapping[str, str]
     cwd: Path
     session: Session
     environment: Callable[[Mapping[str, str]], Environment]
+    processes: Callable[[Mapping[str, str]], Callable[[], Sequence[GpuProcess]]] = _on_this_gpu
+    """What asks for all processes on the GPU."""
 
     @classmethod
     def real(cls) -> Services:

@@ -16,13 +16,15 @@ from perfsuite.measure.settings import (
     LEAST_PAIRS,
     RUN_EFFORT,
     Budget,
+    Known,
     Previous,
     Progress,
     Settings,
     Tree,
+    nothing_known,
 )
 from perfsuite.measure.side import SidePlan, TreeSide
-from perfsuite.model import Result, Side, Status
+from perfsuite.model import REUSED, Result, Side, Status
 
 REMOVED = "not in head"
 CANARY_PAIRS = 2
@@ -80,8 +82,7 @@ class _Comparing:
         start = time.monotonic()
         for matched in waiting:
             self._first_pair(matched)
-        timed = [m for m in waiting if self._times(m)]
-        self._time_canaries(timed, 0)
+        self._time_canaries([m for m in waiting if self._times(m) and not m.reused])
         self._case_s = (time.monotonic() - start) / max(1, len(waiting))
         while due := self._due(waiting):
             self._further_pair(due)
@@ -173,23 +174,29 @@ class _Comparing:
             self._pair(matched)
             self.progress.done(case.id, matched.head.status if matched.head else Status.FAILED)
             return
-        same = self._compile_and_check(matched)
-        if self._times(matched):
+        same = self._compile_and_check(matched, self.settings.known)
+        if self._times(matched) and not matched.reused:
             self._pair(matched)
         else:
             self.pairing.save(matched)
         assert matched.head is not None
-        identical = same and matched.veto and matched.head.status is Status.OK
-        self.progress.done(case.id, "identical" if identical else matched.head.status)
+        untimed = REUSED if matched.reused else "identical" if same and matched.veto else None
+        ok = matched.head.status is Status.OK
+        self.progress.done(case.id, untimed if untimed and ok else matched.head.status)
 
-    def _compile_and_check(self, matched: Matched) -> bool:
+    def _compile_and_check(self, matched: Matched, known: Known = nothing_known) -> bool:
         """Whether the machine code is provably the same."""
         case = matched.case
         self.progress.case(case.id, "compiling")
         with self.settings.timings.phase("wait for the compiler"):
-            same = self.pairing.base.compiled(case).same_code(self.pairing.head.compiled(case))
-        self.progress.case(case.id, "identical, checking" if same else "checking")
-        self.pairing.check(matched, same=same)
+            base, head = self.pairing.base.compiled(case), self.pairing.head.compiled(case)
+        same = base.same_code(head)
+        timed = None
+        if not same and base.launches is not None and head.launches is not None:
+            timed = known(case.id, case.version, base.launches, head.launches)
+        stage = "identical, checking" if same else "timed before, checking" if timed else "checking"
+        self.progress.case(case.id, stage)
+        self.pairing.check(matched, same=same, timed=timed)
         return same
 
     def _pair(self, matched: Matched) -> None:
@@ -204,9 +211,9 @@ class _Comparing:
             self.pairing.prepare()
         self.pairing.lockstep(matched, pair, effort)
 
-    def _time_canaries(self, timed: list[Matched], pair: int) -> None:
-        """The pinned kernels, beside whatever is timed: they tell the machine from the code."""
-        if not any(not m.case.plain for m in timed) or pair >= CANARY_PAIRS:
+    def _time_canaries(self, timed: list[Matched]) -> None:
+        """One pair of the pinned kernels, beside whatever is timed: they tell the machine from the code."""
+        if not any(not m.case.plain for m in timed):
             return
         for canary in self._canaries:
             if canary.head is None:
@@ -214,7 +221,7 @@ class _Comparing:
                 if not self._times(canary):
                     # Pinned code that does not work any more accuses the machine: the report has to know.
                     self.pairing.save(canary)
-            if self._times(canary) and canary.pairs_done() <= pair:
+            if self._times(canary) and canary.pairs_done() < CANARY_PAIRS:
                 self._pair(canary)
 
     def _due(self, waiting: list[Matched]) -> list[Matched]:
@@ -236,7 +243,8 @@ class _Comparing:
         self.progress.note(f"pair {pair + 1}: {len(due)} {noun} in fresh processes")
         start = time.monotonic()
         self.pairing.restart()
+        self.pairing.look()
         for matched in due:
             self._pair(matched)
-        self._time_canaries(due, pair)
+        self._time_canaries(due)
         self._case_s = (time.monotonic() - start) / len(due)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from perfsuite.cases import NoCases, match_cases
 from perfsuite.measure.process import Collected, CollectedCase
 from perfsuite.measure.settings import Previous
-from perfsuite.model import Result, Status
+from perfsuite.model import REUSED, Result, Status
 
 
 @dataclass(slots=True)
@@ -37,6 +37,11 @@ class Matched:
         if not self.right or self.base is None or self.head is None:
             return False
         return not (self.veto and self.base.launches.same_code(self.head.launches))
+
+    @property
+    def reused(self) -> bool:
+        """Whether an earlier comparison's blocks were taken over."""
+        return self.head is not None and REUSED in self.head.extra
 
     def pairs_done(self) -> int:
         if self.base is None or self.head is None:

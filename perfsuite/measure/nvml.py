@@ -53,6 +53,8 @@ class GpuProcess(NamedTuple):
     pid: int
     name: str
     bytes: int
+    graphics: bool = False
+    """It draws, and computes nothing."""
 
 
 class Nvml:
@@ -155,11 +157,17 @@ class Nvml:
         if handle is None:
             return []
         found: dict[int, GpuProcess] = {}
-        for question in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
+        questions = {
+            "nvmlDeviceGetGraphicsRunningProcesses": True,
+            "nvmlDeviceGetComputeRunningProcesses": False,
+        }
+        # Those that do both count as computing: they are asked for last.
+        for question, graphics in questions.items():
             for process in self._ask(question, handle) or ():
                 if process.pid not in own:
                     name = _text(self._ask("nvmlSystemGetProcessName", process.pid)) or "unknown"
-                    found[process.pid] = GpuProcess(process.pid, name, int(process.usedGpuMemory or 0))
+                    held = int(process.usedGpuMemory or 0)
+                    found[process.pid] = GpuProcess(process.pid, name, held, graphics)
         return sorted(found.values())
 
     def _index(self, entry: str) -> int | None:

@@ -10,7 +10,7 @@ from perfsuite.measure.ahead import Compiled
 from perfsuite.measure.player import BlockInfo, Gate
 from perfsuite.measure.process import CollectedCase, Ended
 from perfsuite.measure.roofline import roofline_ns
-from perfsuite.model import Block, Environment, Launches, Result, Round, Scalar, Status, Timer
+from perfsuite.model import REUSED, Block, Environment, Launches, Result, Round, Scalar, Status, Timer
 from perfsuite.summary import summarize
 
 DOES_NOT_COMPILE = "does not compile for {target}: {message}"
@@ -65,6 +65,18 @@ def with_blocks(
     bound = roofline_ns(environment.gpu, result.bytes, result.operations, str(result.extra.get("precision")))
     fraction = bound / summarize(result.samples_ns).median_ns if bound else None
     return replace(result, roofline_fraction=fraction)
+
+
+def with_blocks_of(result: Result, timed: Result, comparison: str) -> Result:
+    """Take over what an earlier comparison timed of the same machine code, instead of timing it."""
+    facts = _known(**{name: timed.extra.get(name) for name in ("host_ns", "peak_bytes")})
+    return replace(
+        result,
+        blocks=timed.blocks,
+        timer=timed.timer,
+        roofline_fraction=timed.roofline_fraction,
+        extra={**result.extra, **facts, REUSED: comparison},
+    )
 
 
 def _with_facts(extra: Mapping[str, Scalar], info: BlockInfo) -> dict[str, Scalar]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from perfsuite.measure.player import BlockInfo, PlayerError
 from perfsuite.measure.process import CollectedCase, Ended, RemotePlayer, TrialFailed
 from perfsuite.measure.schedule import Effort, measure_lockstep
 from perfsuite.measure.session import ended, settle, uncompiled
-from perfsuite.measure.settings import Settings
+from perfsuite.measure.settings import Settings, Timed
 from perfsuite.measure.side import TreeSide
 from perfsuite.model import Result, Side, Status
 
@@ -45,17 +46,32 @@ class Pairing:
         self.base.prepare()
         self.head.prepare()
 
-    def check(self, matched: Matched, *, same: bool) -> None:
-        """Both gates; of equal machine code head's alone, base's result then only carries its launches."""
+    def check(self, matched: Matched, *, same: bool, timed: Timed | None = None) -> None:
+        """Both gates; of equal machine code head's alone, base's result then only carries its launches.
+
+        Args:
+            timed: what was measured of this machine code before: taken over where head's gate passes.
+        """
         case = matched.case
         with self.settings.timings.phase("gate"):
             matched.head = self._gated(Side.HEAD, case)
             compiled = self.base.compiled(case)
-            matched.base = (
-                outcome.with_launches(outcome.empty(case, self.device, Status.OK), compiled)
-                if same
-                else self._gated(Side.BASE, case)
-            )
+            if same:
+                matched.base = outcome.with_launches(outcome.empty(case, self.device, Status.OK), compiled)
+            elif timed is not None and matched.head.status is Status.OK:
+                # Base's gate passed then, on the same code and inputs.
+                gated = outcome.with_launches(timed.base, compiled)
+                matched.base = outcome.with_blocks_of(gated, timed.base, timed.comparison)
+                matched.head = outcome.with_blocks_of(matched.head, timed.head, timed.comparison)
+            else:
+                matched.base = self._gated(Side.BASE, case)
+
+    def look(self) -> None:
+        """Ask who else uses the GPU: the former processes are gone, the new ones have not touched it yet."""
+        with self.settings.timings.phase("processes"), contextlib.suppress(TrialFailed):
+            self.base.trial()
+            self.head.trial()
+        self.settings.look()
 
     def lockstep(self, matched: Matched, pair: int, effort: Effort) -> None:
         """One pair's blocks of one case, both sides, saved."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from perfsuite.measure.confined import Confinement
 from perfsuite.measure.schedule import Effort
 from perfsuite.measure.timings import Timings
-from perfsuite.model import Environment, Result, Status
+from perfsuite.model import Environment, Launches, Result, Status
 
 CASE_TIMEOUT_S = 120.0
 RUN_EFFORT = {"quick": Effort(1, 1, 8), "pr": Effort(1, 3, 16), "full": Effort(1, 5, 24)}
@@ -39,6 +40,29 @@ BUDGETS = {
 }
 Needs = Callable[[Result, Result, int], int]
 """(base, head, cases judged together) → about how many more pairs a case needs, 0 when it is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What an earlier comparison measured of a case."""
+
+    comparison: str
+    """Its id, as short as people read it."""
+    base: Result
+    head: Result
+
+
+Known = Callable[[str, str, Launches, Launches], Timed | None]
+"""(case, version, launches of base, of head) → what was timed of exactly that before."""
+
+
+def nothing_known(case: str, version: str, base: Launches, head: Launches) -> Timed | None:
+    """Everything is timed."""
+    return None
+
+
+def no_look() -> None:
+    """Asks nothing."""
 
 
 def one_more(base: Result, head: Result, family: int) -> int:
@@ -72,6 +96,11 @@ class Settings:
         veto: whether equal machine code is not timed.
         needs: the rule that says when a case is decided.
         timings: told where the time goes.
+        confinement: how trials are shut in, as `perfsuite.measure.sandbox.probe` found it possible; None:
+            they are not.
+        trusted: False where head (of a run: the tree) is the code of strangers.
+        look: called between pairs, while no trial holds the GPU: whoever is there then is a stranger.
+        known: of a comparison, what need not be timed again.
     """
 
     environment: Environment
@@ -87,6 +116,10 @@ class Settings:
     veto: bool = True
     needs: Needs = one_more
     timings: Timings = field(default_factory=Timings)
+    look: Callable[[], None] = no_look
+    known: Known = nothing_known
+    confinement: Confinement | None = None
+    trusted: bool = True
 
     @property
     def gpu(self) -> bool:
@@ -120,6 +153,12 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None: ...
 
+    def waiting(self, text: str) -> None:
+        """What is waited for; may be told again and again until `going_on`."""
+        ...
+
+    def going_on(self) -> None: ...
+
 
 class Silent:
     """A `Progress` that says nothing."""
@@ -134,4 +173,10 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def waiting(self, text: str) -> None:
+        pass
+
+    def going_on(self) -> None:
         pass

@@ -18,6 +18,7 @@ from perfsuite.model.judged import (
 )
 from perfsuite.model.measured import (
     CANARY_FAMILY,
+    REUSED,
     Block,
     Commit,
     Environment,
@@ -35,6 +36,7 @@ from perfsuite.model.measured import (
 
 __all__ = [
     "CANARY_FAMILY",
+    "REUSED",
     "Alert",
     "AlertState",
     "Block",

@@ -15,6 +15,10 @@ CANARY_FAMILY = "perfsuite/canary"
 """Family of the pinned kernels: the same code on both sides, timed wherever anything is."""
 
 
+REUSED = "reused"
+"""In `Result.extra`: the comparison whose blocks these are, where it timed the same machine code before."""
+
+
 class Status(StrEnum):
     """How one case ended in one run."""
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perfsuite.model import CaseComparison, ComparisonReport, Finding, Result, Run, Status, Verdict
+from perfsuite.report.conditions import conditions
 from perfsuite.report.words import (
     CONFIRMED,
     canary_changes,
@@ -60,6 +61,7 @@ def run_text(run: Run, results: Sequence[Result], *, width: int, color: bool = F
         *([Text(note, "yellow")] if note else []),
         Text(f"commit {commit_line(run.commit)}"),
         Text(f"environment {plain(run.environment.label)}"),
+        *(Text(sentence) for sentence in conditions(run.environment)),
         *([Text(canaries)] if canaries else []),
         Text(f"profile {plain(run.profile)} · run {run.id[:12]}"),
     ]
@@ -92,6 +94,7 @@ def comparison_text(report: ComparisonReport, *, width: int, color: bool = False
         Text(f"\nbase {commit_line(comparison.base.commit)}"),
         Text(f"head {commit_line(comparison.head.commit)}"),
         Text(f"environment {plain(comparison.head.environment.label)}"),
+        *(Text(sentence) for sentence in conditions(comparison.head.environment)),
         *([Text(canaries)] if canaries else []),
         Text(
             f"threshold {format_share(comparison.threshold, signed=False)} · comparison {comparison.id[:12]}"

@@ -16,6 +16,7 @@ from perfsuite.cases import match_cases
 from perfsuite.errors import UsageError
 from perfsuite.model import (
     CANARY_FAMILY,
+    REUSED,
     CaseComparison,
     Comparison,
     ComparisonReport,
@@ -304,6 +305,15 @@ def _identical_but(effect: Effect) -> Ruling:
 
 
 def _remarks(base: Result, head: Result, verdict: Verdict) -> tuple[str, ...]:
+    return (*_unexplained(base, head, verdict), *_reused(head))
+
+
+def _reused(head: Result) -> tuple[str, ...]:
+    comparison = head.extra.get(REUSED)
+    return (f"measured in comparison {comparison}, of the same machine code",) if comparison else ()
+
+
+def _unexplained(base: Result, head: Result, verdict: Verdict) -> tuple[str, ...]:
     same = bool(base.launches.order) and base.launches.order == head.launches.order
     if verdict in (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.LESS_ACCURATE) and same:
         opaque = "; ".join(base.launches.opaque or head.launches.opaque) or "no compiled kernel"

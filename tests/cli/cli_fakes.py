@@ -13,6 +13,7 @@ import pytest
 from perfsuite.cases import NoCases, match_cases
 from perfsuite.cli import make_app
 from perfsuite.cli.services import Services
+from perfsuite.measure.nvml import GpuProcess
 from perfsuite.model import Block, Environment, Kernel, Launches, Result, Round, Side, Status, Timer
 
 CASES = ("moe/prefill[m=64]", "moe/prefill[m=512]", "moe/decode[m=1]", "quantize/rows[m=8]")
@@ -111,9 +112,13 @@ class Cli:
     environ: dict[str, str] = field(default_factory=dict)
     machine: Environment = MACHINE
     entry_points: Sequence[Any] = ()
+    processes: Callable[[], Sequence[GpuProcess]] = list
+    """Who is on the GPU."""
 
     def __call__(self, *arguments: str) -> Answer:
-        services = Services(self.environ, self.folder, self.session, lambda _: self.machine)
+        services = Services(
+            self.environ, self.folder, self.session, lambda _: self.machine, lambda _: self.processes
+        )
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
             make_app(self.entry_points)(args=list(arguments), prog_name="perfsuite", obj=services)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_fakes import PYPROJECT, Cli, FakeSession
 
+from perfsuite.cli import gpu_lock
+
 
 @pytest.fixture
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
@@ -15,6 +17,7 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     (folder / "suite" / "test_moe.py").write_text("")
     (folder / "pyproject.toml").write_text(PYPROJECT)
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(gpu_lock, "FOLDER", tmp_path / "locks")
     cli = Cli(folder, FakeSession(), capsys)
     cli.git("init", "--quiet", "--initial-branch=main")
     cli.commit("one\n", "first")

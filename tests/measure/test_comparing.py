@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_suite as toy
 
-from perfsuite.measure import comparing, side
+from perfsuite.measure import comparing
 from perfsuite.measure.matching import Matched
 from perfsuite.measure.pairing import Pairing
 from perfsuite.measure.schedule import Effort
 from perfsuite.measure.settings import Budget, Previous, Settings, Silent, Tree
 from perfsuite.measure.timings import Timings
-from perfsuite.model import Environment, Result, Side, Status
+from perfsuite.model import Result, Side, Status
 
 Results = dict[tuple[Side, str], Result]
 
@@ -31,19 +32,14 @@ def compare(
     return results
 
 
-@pytest.fixture
-def as_with_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Everything that a GPU machine does, with the interpreter's player at the far end."""
-    monkeypatch.setattr(side, "mode_of", lambda _: "interpret")
-    monkeypatch.setattr(comparing, "BUDGETS", {"pr": Budget(Effort(4, 3, 4), 600.0)})
-    monkeypatch.setattr(comparing, "CANARY_PAIRS", 0)
-    return replace(settings, environment=Environment("here", gpu="a GPU", compute_capability="9.0"), pairs=2)
-
-
 def test_a_comment_is_identical_and_not_timed(tmp_path: Path, as_with_gpu: Settings) -> None:
     base = toy.write_tree(tmp_path / "base")
     head = toy.write_tree(tmp_path / "head", ops=toy.OPS.replace("@triton.jit", "# hello\n@triton.jit"))
-    results = compare(base, head, as_with_gpu)
+
+    def unasked(*_: object) -> None:
+        raise AssertionError("equal code is not looked up: it is not timed at all")
+
+    results = compare(base, head, replace(as_with_gpu, known=unasked))
     for n in (1, 2):
         of_base, of_head = results[Side.BASE, f"toy/right[n={n}]"], results[Side.HEAD, f"toy/right[n={n}]"]
         assert of_base.launches.same_code(of_head.launches)
@@ -148,8 +144,8 @@ def test_a_canary_that_computes_wrong_values_is_told(
     monkeypatch.setattr(comparing, "CANARY_PAIRS", 1)
     checked = Pairing.check
 
-    def check(self: Pairing, matched: Matched, *, same: bool) -> None:
-        checked(self, matched, same=same)
+    def check(self: Pairing, matched: Matched, **facts: Any) -> None:
+        checked(self, matched, **facts)
         if matched.head is not None and matched.case.id == "perfsuite/canary[memory]":
             matched.head = replace(matched.head, status=Status.INCORRECT, message="wrong")
 

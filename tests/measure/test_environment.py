@@ -168,6 +168,14 @@ def test_other_processes_without_our_own() -> None:
     assert [process.bytes for process in nvml.other_processes(0)] == [3 << 30, 0]
 
 
+def test_who_only_draws_is_told_apart() -> None:
+    drawing, both = (SimpleNamespace(pid=pid, usedGpuMemory=1 << 20) for pid in (3, 7))
+    nvml = fake(
+        nvmlDeviceGetComputeRunningProcesses=[both], nvmlDeviceGetGraphicsRunningProcesses=[both, drawing]
+    )
+    assert [(one.pid, one.graphics) for one in nvml.other_processes(0)] == [(3, True), (7, False)]
+
+
 def test_the_real_machine_is_read_without_torch_or_triton() -> None:
     script = (
         "import sys; from perfsuite.measure.environment import read_environment; e = read_environment();"
