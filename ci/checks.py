@@ -28,7 +28,6 @@ _CONCLUSIONS = {
     Stage.FAILED: "failure",
     Stage.CANCELLED: "cancelled",
     Stage.NOTHING: "neutral",
-    Stage.UNAPPROVED: "neutral",
 }
 
 
@@ -74,7 +73,8 @@ def kernels_to_place(view: View) -> set[str]:
 
 
 def _state(stage: Stage) -> CheckState:
-    if stage is Stage.QUEUED:
+    """Unapproved code waits: neutral would count as passed where the check is required."""
+    if stage in (Stage.QUEUED, Stage.UNAPPROVED):
         return CheckState.QUEUED
     return CheckState.RUNNING if stage.running else CheckState.DONE
 

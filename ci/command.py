@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ci import actions_command, watch_command
 from perfsuite.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ _Links = Annotated[
 
 _WRITE_IT = "write it with `perfsuite ci comment --output`"
 
-commands = typer.Typer(help="Reports in pull requests.", no_args_is_help=True)
+commands = typer.Typer(help="The pull-request robot.", no_args_is_help=True, rich_markup_mode=None)
+watch_command.register(commands)
+actions_command.register(commands)
 
 
 def register(app: typer.Typer) -> None:

@@ -150,6 +150,9 @@ class Hub(Protocol):
 
     def clone_url(self) -> str: ...
 
+    def git_header(self) -> str:
+        """The HTTP header with which git may fetch; asked for at each use, since tokens expire."""
+
     def default_branch(self) -> str: ...
 
     def branch(self, name: str) -> str:
@@ -171,6 +174,9 @@ class Hub(Protocol):
 
     def edit_comment(self, comment: Comment, body: str) -> Comment:
         """Raises: Gone."""
+
+    def delete_comment(self, comment: Comment) -> None:
+        """One that is gone is no error."""
 
     def react(self, comment_id: int, reaction: Reaction) -> None:
         """Safe to repeat. A comment that is gone is no error."""

@@ -8,26 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from git_example import commit, git
 
 from perfsuite.errors import MachineError, UsageError
-from perfsuite.git import UNVERSIONED, GitError, NotARepository, Repository, _remote_name
-
-
-def git(folder: Path, *command: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ("git", *identity, *command), cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def commit(folder: Path, message: str, **files: str) -> str:
-    for name, text in files.items():
-        (folder / name.replace("__", "/")).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name.replace("__", "/")).write_text(text)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
-    return git(folder, "rev-parse", "HEAD")
+from perfsuite.git import UNVERSIONED, GitError, NotARepository, Repository, remote_name
 
 
 @pytest.fixture
@@ -311,4 +295,4 @@ def test_the_name_comes_from_origin_else_from_the_folder(repository: Repository,
     ],
 )
 def test_remote_names(url: str, name: str) -> None:
-    assert _remote_name(url) == name
+    assert remote_name(url) == name

@@ -15,6 +15,8 @@ import typer
 import perfsuite
 from perfsuite.cli import (
     alerts,
+    backfill,
+    bisect,
     compare,
     db,
     doctor,
@@ -40,6 +42,8 @@ _COMMANDS = (
     ("compare", compare.compare),
     ("noise", noise.noise),
     ("history", history.history),
+    ("bisect", bisect.bisect),
+    ("backfill", backfill.backfill),
     ("report", report.report),
     ("import", importing.import_files),
     ("export", exporting.export),

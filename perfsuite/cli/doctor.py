@@ -115,6 +115,7 @@ def _checks(services: Services, db: str | None) -> Iterator[Check]:
         yield from _packages(environment)
         for what, probe in probes.items():
             yield _tried(what, *probe.finish())
+        yield _confinement(services)
         yield _git(services.cwd)
         yield _configuration(config, problem)
         if config:
@@ -173,6 +174,16 @@ def _tried(what: str, worked: bool, text: str) -> Check:
         "compile": "pip install --force-reinstall triton",
     }
     return Check(what, State.MISSING, text, steps[what])
+
+
+def _confinement(services: Services) -> Check:
+    from perfsuite.measure.sandbox import probe
+
+    held = probe(services.environ)
+    if held.level == "full":
+        return Check("confinement", State.OK, held.sentence)
+    step = "permit user namespaces (kernel.apparmor_restrict_unprivileged_userns, seccomp of the container)"
+    return Check("confinement", State.WARN, held.sentence, f"only for code of strangers: {step}")
 
 
 def _git(cwd: Path) -> Check:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 
 Message = dict[str, Any]
@@ -38,11 +39,13 @@ class Link:
 
     def receive(self, timeout_s: float | None = None) -> Message:
         """Raises: LinkClosed, LinkTimeout, and ValueError for a line that is not a JSON object."""
-        self._socket.settimeout(timeout_s)
+        # For the whole line: a byte now and then would prolong it for ever.
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > LONGEST_LINE:
                 raise LinkClosed(f"a line above {LONGEST_LINE} bytes")
             try:
+                self._socket.settimeout(deadline and max(0.001, deadline - time.monotonic()))
                 chunk = self._socket.recv(1 << 16)
             except TimeoutError as error:
                 raise LinkTimeout(f"no answer in {timeout_s:g} s") from error
@@ -53,7 +56,10 @@ class Link:
             self._buffer += chunk
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("a line that is nested too deep") from error
         if not isinstance(message, dict):
             raise ValueError(f"not a message: {line[:80]!r}")
         return message

@@ -1,53 +1,47 @@
-"""A trial's process: started in a group of its own without secrets, watched, and killed whole."""
+"""A trial's process: started shut in and without secrets, watched, and ended with all that it started.
+
+What it says is believed as far as it can be true. It times itself, so that it could lie; but it speaks only
+when asked and only of what was asked, in the form that was asked for, and no round that it claims took longer
+than the clock of this process says.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from perfsuite.codec import Malformed, decode, encode
+from perfsuite.measure.confined import UNCONFINED, Confinement, Sight
 from perfsuite.measure.link import Link, LinkClosed, LinkTimeout, Message
 from perfsuite.measure.player import BlockInfo, BlockPlan, CompiledCode, Gate, PlayerError
+from perfsuite.measure.sandbox import GROWTH_BYTES, Launch, scratch_folder, start
+from perfsuite.measure.sandbox_environ import without_secrets
+from perfsuite.measure.sandbox_launch import CANNOT_CONFINE, WROTE_TOO_MUCH
 from perfsuite.model import Params, Round, Side
+from perfsuite.units import format_bytes
 
 T = TypeVar("T")
 START_TIMEOUT_S = 300.0
 """Importing torch and collecting a suite, on a slow disk."""
 QUIT_TIMEOUT_S = 10.0
+KILL_TIMEOUT_S = 60.0
+"""A driver may take long to give back a GPU's memory."""
 LOG_TAIL_LINES = 12
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "USER",
-    "LOGNAME",
-)
-PASSED_PREFIXES = (
-    "LC_",
-    "CUDA_",
-    "NVIDIA_",
-    "TRITON_",
-    "TORCH_",
-    "PYTORCH_",
-    "OMP_",
-    "MKL_",
-    "HIP_",
-    "ROCR_",
-)
-SECRET = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+LONGEST_TEXT = 20_000
+"""Characters of a message: it is stored and shown, whatever a trial says."""
+CLOCK_TOLERANCE = 1.01
+"""By which the GPU's clock may differ from the host's, with room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +60,11 @@ class TrialPlan:
     target: str = "sm_90"
     side: Side | None = None
     """Of a comparison: its errors say whose they are."""
+    confinement: Confinement = UNCONFINED
+    hidden: tuple[Path, ...] = ()
+    """Folders that it is not shown: the state and the store."""
+    growth_bytes: int = GROWTH_BYTES
+    """The most that it may write to the host's disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +98,39 @@ class Ended:
     iterations: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class FileError:
+    file: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """`Collected` as it comes over the link."""
+
+    cases: tuple[CollectedCase, ...]
+    canaries: tuple[CollectedCase, ...]
+    errors: tuple[FileError, ...]
+    strangers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a benchmark says of itself."""
+
+    tolerance: float | None = None
+    bytes: int | None = None
+    operations: int | None = None
+    precision: str | None = None
+
+
 class TrialFailed(Exception):
     """A trial could not be started, or its tree does not collect."""
 
 
 def trial_environ(plan: TrialPlan) -> dict[str, str]:
     """An allow-list: the code under test sees no token, and nothing else of the host but its GPU settings."""
-    kept = {
-        name: value
-        for name, value in plan.environ.items()
-        if (name in PASSED_ON or name.startswith(PASSED_PREFIXES))
-        and not any(word in name for word in SECRET)
-    }
+    kept = without_secrets(plan.environ)
     kept["TRITON_CACHE_DIR"] = str(plan.cache)
     kept["TRITON_INTERPRET"] = "1" if plan.mode == "interpret" else "0"
     kept["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -127,23 +147,23 @@ class Trial:
         ours, theirs = socket.socketpair()
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         plan.cache.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "perfsuite.plugin"]
-        command += ["--fd", str(theirs.fileno()), "--parent", str(os.getpid()), "--root", str(plan.root)]
-        command += ["--suite", plan.suite, "--mode", plan.mode, "--target", plan.target]
+        command = [sys.executable, "-P", "-m", "perfsuite.plugin", "--fd", str(theirs.fileno())]
+        command += ["--root", str(plan.root), "--suite", plan.suite]
+        command += ["--mode", plan.mode, "--target", plan.target]
+        own_processes = plan.confinement.processes
+        sight = Sight(
+            *(plan.root, (plan.cache,), plan.hidden, plan.mode == "gpu", plan.environ, own_processes)
+        )
+        self._ending = contextlib.ExitStack()
+        scratch = self._ending.enter_context(scratch_folder(plan.confinement))
+        fds = (theirs.fileno(),)
+        launch = Launch(command, plan.root, plan.confinement, sight, scratch, fds, plan.growth_bytes)
         with plan.log.open("ab") as log, theirs:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                cwd=plan.root,
-                env=trial_environ(plan),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            self._process = start(launch, trial_environ(plan), log)
         self._link = Link(ours)
-        self._used_s = 0.0
+        self._asked = ""
+        self._used_s = self._began_s = 0.0
         self.alive = True
 
     @property
@@ -155,33 +175,32 @@ class Trial:
         """What the suite holds. Raises: TrialFailed."""
         try:
             message = self._receive(START_TIMEOUT_S)
+            if message["say"] != "collected":
+                self.close()
+                raise TrialFailed(_short(str(message.get("message", message))))
+            suite = self._read(Suite, message)
         except PlayerError as error:
             raise TrialFailed(error.message) from error
-        if message["say"] != "collected":
+        if suite.strangers:
             self.close()
-            raise TrialFailed(str(message.get("message", message)))
-        if message["strangers"]:
-            self.close()
-            raise TrialFailed(
-                f"code from outside the tree {self.plan.root}: {', '.join(message['strangers'])}"
-            )
-        cases, canaries = (
-            tuple(decoded(CollectedCase, case) for case in message[name]) for name in ("cases", "canaries")
-        )
-        errors = {error["file"]: error["message"] for error in message["errors"]}
-        return Collected(cases, errors, canaries)
+            raise TrialFailed(f"code from outside the tree {self.plan.root}: {', '.join(suite.strangers)}")
+        errors = {error.file: _short(error.message) for error in suite.errors}
+        return Collected(suite.cases, errors, suite.canaries)
 
     def start(self, case: str, then: str | None = None) -> Message | Ended:
         """Begin a case: the facts of its `gpu_benchmark`, or how it ended if it never called that."""
         self._used_s = 0.0
+        self._began_s = time.monotonic()
         self._say(do="case", case=case, then=then)
         message = self._receive(self.plan.case_timeout_s)
-        return message["facts"] if message["say"] == "ready" else _ended(message)
+        if message["say"] == "ready":
+            return asdict(self._read(Facts, message.get("facts")))
+        return self._ended(message)
 
     def finish(self) -> Ended:
         """End a case that is being served."""
         self._say(do="finish")
-        return _ended(self._receive(self._left_s()))
+        return self._ended(self._receive(self._left_s()))
 
     def after_error(self) -> None:
         """Wait for the end of a test whose step failed."""
@@ -193,18 +212,41 @@ class Trial:
         self._say(do=do, **arguments)
         message = self._receive(self._left_s())
         if message["say"] == "error":
-            if message["lost"]:
+            lost = bool(message.get("lost"))
+            if lost:
                 self.close()
-            raise self._failure(message["message"], lost=bool(message["lost"]))
+            raise self._failure(str(message.get("message")), lost=lost)
         return message.get("value")
 
+    def ask(self, kind: type[T], do: str, **arguments: Any) -> T:
+        """A step that answers with a value of this kind. Raises: PlayerError."""
+        return self._read(kind, self.command(do, **arguments))
+
+    def believe(self, times_ns: Sequence[float], took_ns: float) -> None:
+        """Refuse times that cannot be. Raises: PlayerError.
+
+        Args:
+            times_ns: what the trial claims to have measured, one after the other.
+            took_ns: how long that took by the clock of this process, from the question to the answer.
+        """
+        for time_ns in times_ns:
+            if not (math.isfinite(time_ns) and time_ns > 0):
+                raise self._refused(f"a time of {time_ns:g} ns")
+        if (claimed_ns := math.fsum(times_ns)) > took_ns * CLOCK_TOLERANCE:
+            raise self._refused(f"{claimed_ns:.0f} ns measured within {took_ns:.0f} ns")
+
     def close(self) -> None:
-        """End it, by force if need be. Idempotent."""
+        """End it and all that it started, by force. Idempotent."""
         self.alive = False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._process.terminate()
+        try:
+            self._process.wait(KILL_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._link.close()
+        self._ending.close()
 
     def dismiss(self) -> None:
         """Ask it to end in order, as pytest tears down its fixtures; `quit` waits for that."""
@@ -223,8 +265,10 @@ class Trial:
         return max(0.001, self.plan.case_timeout_s - self._used_s)
 
     def _say(self, **message: Any) -> None:
+        # Nobody can have answered what nobody knew would be asked.
+        self._asked = secrets.token_hex(8)
         try:
-            self._link.send(**message)
+            self._link.send(**message, ask=self._asked)
         except LinkClosed as error:
             raise self._died() from error
 
@@ -232,14 +276,17 @@ class Trial:
         started = time.monotonic()
         try:
             message = self._link.receive(timeout_s)
-            message["say"]
+            if message.get("to") != self._asked or not isinstance(message.get("say"), str):
+                raise ValueError("nobody asked for it")
             return message
         except LinkTimeout as error:
             self.close()
             text = f"timed out: no answer within {self.plan.case_timeout_s:g} s (--case-timeout)"
             raise self._failure(text, lost=True) from error
-        except (LinkClosed, ValueError, KeyError) as error:
+        except LinkClosed as error:
             raise self._died() from error
+        except ValueError as error:
+            raise self._refused(str(error)) from error
         finally:
             self._used_s += time.monotonic() - started
 
@@ -250,11 +297,30 @@ class Trial:
         self.close()
         tail = self._log_tail()
         return self._failure(
-            f"the process died: {_reason(status)}" + (f"\n{tail}" if tail else ""), lost=True
+            f"the process died: {_reason(status, self.plan.growth_bytes)}" + (f"\n{tail}" if tail else ""),
+            lost=True,
         )
 
     def _failure(self, text: str, *, lost: bool) -> PlayerError:
-        return PlayerError(text, lost=lost, side=self.plan.side)
+        return PlayerError(_short(text), lost=lost, side=self.plan.side)
+
+    def _refused(self, what: str) -> PlayerError:
+        """Whoever says what cannot be is not asked again: the process ends."""
+        self.close()
+        return self._failure(f"the trial said what cannot be believed: {what}", lost=True)
+
+    def _read(self, kind: type[T], plain: Any) -> T:
+        """A value from the link. The code under test could write there too: its form is checked."""
+        try:
+            return decode(kind, plain)
+        except Malformed as error:
+            raise self._refused(f"no {kind.__name__}: {error}") from error
+
+    def _ended(self, message: Message) -> Ended:
+        ended = self._read(Ended, message)
+        took_ns = (time.monotonic() - self._began_s) * 1e9
+        self.believe([time_ns * ended.iterations for time_ns in ended.samples_ns], took_ns)
+        return replace(ended, message=_short(ended.message))
 
     def _log_tail(self) -> str:
         with contextlib.suppress(OSError), self.plan.log.open("rb") as log:
@@ -271,41 +337,41 @@ class RemotePlayer:
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
+        self._iterations = 1
 
     def compile(self) -> CompiledCode:
-        return self._ask(CompiledCode, "compile")
+        return self._trial.ask(CompiledCode, "compile")
 
     def gate(self) -> Gate:
-        return self._ask(Gate, "gate")
+        gate = self._trial.ask(Gate, "gate")
+        return replace(gate, message=_short(gate.message))
 
     def block(self, plan: BlockPlan) -> BlockInfo:
-        return self._ask(BlockInfo, "block", plan=encode(plan))
+        info = self._trial.ask(BlockInfo, "block", plan=encode(plan))
+        self._trial.believe([info.round_ns], math.inf)
+        self._iterations = max(1, info.iterations)
+        return info
 
     def round(self, index: int, order: int) -> Round:
-        return self._ask(Round, "round", index=index, order=order)
+        start_s = time.monotonic()
+        measured = self._trial.ask(Round, "round", index=index, order=order)
+        took_ns = (time.monotonic() - start_s) * 1e9
+        self._trial.believe([measured.sample_ns * self._iterations], took_ns)
+        return replace(measured, index=index, order=order)
 
     def release(self) -> None:
         self._trial.command("release")
 
-    def _ask(self, kind: type[T], do: str, **arguments: Any) -> T:
-        return decoded(kind, self._trial.command(do, **arguments), self._trial.plan.side)
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
-def decoded(kind: type[T], plain: Any, side: Side | None = None) -> T:
-    """A value from the wire. The code under test could write there too: its form is checked."""
-    try:
-        return decode(kind, plain)
-    except Malformed as error:
-        raise PlayerError(
-            f"the trial sent something that is no {kind.__name__}: {error}", side=side
-        ) from error
-
-
-def _ended(message: Message) -> Ended:
-    return decoded(Ended, {key: value for key, value in message.items() if key != "say"})
-
-
-def _reason(status: int | None) -> str:
+def _reason(status: int | None, growth_bytes: int) -> str:
+    if status == WROTE_TOO_MUCH:
+        return f"it wrote more than {format_bytes(growth_bytes)}"
+    if status == CANNOT_CONFINE:
+        return "it could not be started"
     if status is None:
         return "it closed its end of the link"
     if status < 0:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perfsuite.measure.ahead import Compiled, CompilePool, worker_count
+from perfsuite.measure.confined import UNCONFINED
 from perfsuite.measure.process import Collected, CollectedCase, Trial, TrialPlan
+from perfsuite.measure.sandbox import hide_environment, refuse_links_out
+from perfsuite.measure.sandbox_cache import cache_of_strangers
 from perfsuite.measure.settings import Settings, Tree
 from perfsuite.model import Launches, Side
 
@@ -21,6 +25,11 @@ class SidePlan:
     side: Side | None = None
     """Of a comparison; None for a run."""
 
+    @property
+    def trusted(self) -> bool:
+        """Base is: it has been merged."""
+        return self.settings.trusted or self.side is Side.BASE
+
 
 class TreeSide:
     """A context manager: leaving it leaves no process."""
@@ -28,18 +37,28 @@ class TreeSide:
     def __init__(self, plan: SidePlan) -> None:
         self._plan = plan
         settings = plan.settings
+        strict = settings.confinement is not None or not settings.trusted
+        refuse_links_out(plan.tree.root, plan.tree.suite, everywhere=strict)
+        if strict:
+            hide_environment()
+        self._ending = contextlib.ExitStack()
+        cache = plan.cache
+        if not plan.trusted:
+            cache = self._ending.enter_context(cache_of_strangers(cache.parent))
         stamp = time.strftime("%Y%m%d-%H%M%S")
         log = settings.state / "logs" / f"{stamp}-{plan.side or 'run'}.log"
         self._trial_plan = TrialPlan(
             root=plan.tree.root,
             suite=plan.tree.suite,
             mode=mode_of(settings),
-            cache=plan.cache,
+            cache=cache,
             log=log,
             case_timeout_s=settings.case_timeout_s,
             environ=settings.environ,
             target=settings.compile_target,
             side=plan.side,
+            confinement=settings.confinement or UNCONFINED,
+            hidden=(settings.state, settings.state.parent),
         )
         ahead = replace(self._trial_plan, mode="compile", log=log.with_suffix(".compile.log"))
         self._started = 0
@@ -60,6 +79,7 @@ class TreeSide:
         for trial in (self._leaving, self._next, self._trial):
             if trial is not None:
                 trial.close()
+        self._ending.close()
 
     def collect(self) -> Collected:
         """What the suite holds. Raises: TrialFailed."""

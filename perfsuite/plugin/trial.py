@@ -22,11 +22,27 @@ from typing import Any
 import pytest
 
 from perfsuite.codec import encode
-from perfsuite.measure.link import Link, LinkClosed
+from perfsuite.measure.link import Link, LinkClosed, Message
 from perfsuite.plugin.canaries import canaries
 from perfsuite.plugin.cases import Case, case_of, file_stem
 
 PR_SET_PDEATHSIG = 1
+
+
+class AnsweringLink(Link):
+    """Marks what is sent with the question that it answers. The conductor makes up a new mark each time: a
+    line that code under test writes ahead answers no question.
+    """
+
+    _asked = ""
+
+    def receive(self, timeout_s: float | None = None) -> Message:
+        message = super().receive(timeout_s)
+        self._asked = message.pop("ask", "")
+        return message
+
+    def send(self, **message: Any) -> None:
+        super().send(**message, to=self._asked)
 
 
 class TrialPlugin:
@@ -156,7 +172,8 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent(given.parent)
     # Ctrl-C is the conductor's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    link = Link(socket.socket(fileno=given.fd))
+    os.set_inheritable(given.fd, False)
+    link = AnsweringLink(socket.socket(fileno=given.fd))
     try:
         return _run_pytest(link, given.mode, given.target, given.root, given.suite)
     except BaseException:

@@ -73,7 +73,7 @@ def of(*cases: CaseComparison) -> View:
         (view(Stage.FAILED), CheckState.DONE, "failure"),
         (view(Stage.CANCELLED), CheckState.DONE, "cancelled"),
         (view(Stage.NOTHING), CheckState.DONE, "neutral"),
-        (view(Stage.UNAPPROVED), CheckState.DONE, "neutral"),
+        (view(Stage.UNAPPROVED), CheckState.QUEUED, None),
         (view(Stage.DONE), CheckState.DONE, "neutral"),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ci.comment import MARKER, Comment
-from ci.post import Action, CommentGone, upsert
+import pytest
+
+from ci.comment import MARKER
+from ci.hub import Comment, Gone, HubBusy
+from ci.post import Action, upsert
+from perfsuite.errors import UsageError
 
 BODY = f"{MARKER}\nreport\n"
 
@@ -15,6 +19,10 @@ BODY = f"{MARKER}\nreport\n"
 class FakeComments:
     rows: list[Comment] = field(default_factory=list)
     vanishes: bool = False
+    undeletable: bool = False
+    meanwhile: Callable[[], None] = lambda: None
+    """Happens while `create` is on its way."""
+    loses_answer: bool = False
 
     def author(self) -> str:
         return "perf-bot"
@@ -23,15 +31,26 @@ class FakeComments:
         return iter(tuple(self.rows))
 
     def create(self, body: str) -> Comment:
+        self.meanwhile()
         self.rows.append(Comment(len(self.rows) + 1, "perf-bot", body))
+        if self.loses_answer:
+            raise HubBusy("the answer was lost")
         return self.rows[-1]
 
     def edit(self, comment: Comment, body: str) -> Comment:
         if self.vanishes:
             self.rows.remove(comment)
-            raise CommentGone(str(comment.id))
+            raise Gone(str(comment.id))
         self.rows[self.rows.index(comment)] = new = replace(comment, body=body)
         return new
+
+    def delete(self, comment: Comment) -> None:
+        if self.undeletable:
+            raise UsageError("you may not")
+        self.rows.remove(comment)
+
+    def bodies(self) -> list[str]:
+        return [comment.body for comment in self.rows]
 
 
 def test_created_once_then_edited_then_left_alone() -> None:
@@ -59,4 +78,34 @@ def test_another_comment_of_our_account_is_not_edited() -> None:
 def test_a_comment_deleted_meanwhile_is_written_anew() -> None:
     comments = FakeComments([Comment(1, "perf-bot", BODY)], vanishes=True)
     assert upsert(comments, BODY + "new").action is Action.CREATED
-    assert [c.body for c in comments.rows] == [BODY + "new"]
+    assert comments.bodies() == [BODY + "new"]
+
+
+def test_a_comment_whose_answer_was_lost_is_found_by_the_next_call() -> None:
+    comments = FakeComments(loses_answer=True)
+    with pytest.raises(HubBusy):
+        upsert(comments, BODY)
+    assert upsert(comments, BODY + "new").action is Action.EDITED
+    assert comments.bodies() == [BODY + "new"]
+
+
+def test_of_two_watchers_that_write_at_once_the_older_comment_stays() -> None:
+    comments = FakeComments()
+    comments.meanwhile = lambda: comments.rows.append(Comment(100, "perf-bot", BODY + "theirs"))
+    posted = upsert(comments, BODY + "ours")
+    assert (posted.action, posted.comment.id) == (Action.EDITED, 100)
+    assert comments.bodies() == [BODY + "ours"]
+
+
+def test_surplus_comments_are_deleted_and_the_oldest_is_kept() -> None:
+    rows = [Comment(i, "perf-bot", BODY) for i in (1, 2, 3)]
+    comments = FakeComments([Comment(0, "someone", "hello"), *rows])
+    assert upsert(comments, BODY).action is Action.UNCHANGED
+    assert [comment.id for comment in comments.rows] == [0, 1]
+
+
+def test_a_surplus_comment_that_may_not_be_deleted_is_no_reason_to_stop() -> None:
+    rows = [Comment(i, "perf-bot", BODY) for i in (1, 2)]
+    comments = FakeComments(rows, undeletable=True)
+    assert upsert(comments, BODY + "new").comment.id == 1
+    assert comments.bodies() == [BODY + "new", BODY]

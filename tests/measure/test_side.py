@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from toy_suite import write_tree
 
 from perfsuite.measure.process import Ended, Trial
+from perfsuite.measure.sandbox_launch import descendants
 from perfsuite.measure.settings import Settings, Tree
 from perfsuite.measure.side import SidePlan, TreeSide
 from perfsuite.model import Environment
@@ -48,6 +50,14 @@ def gone(pid: int) -> bool:
     return False
 
 
+def pid_of(trial: Trial) -> int:
+    """Of the process below its launcher."""
+    while not (below := list(descendants(trial._process.pid))):
+        assert trial.running
+        time.sleep(0.01)
+    return below[0]
+
+
 def prepared(side: TreeSide) -> Trial:
     side.prepare()
     assert side._next is not None
@@ -61,8 +71,9 @@ def test_a_prepared_process_takes_over_and_the_old_one_ends(side: TreeSide) -> N
     assert side._next is waiting, "one is enough"
     assert who(side) == first, "it only waits"
     side.restart()
+    expected = pid_of(waiting)
     second = who(side)
-    assert second == waiting._process.pid
+    assert second == expected
     assert gone(first)
     side.restart()
     assert who(side) not in (first, second), "without preparation one is started"
@@ -71,16 +82,17 @@ def test_a_prepared_process_takes_over_and_the_old_one_ends(side: TreeSide) -> N
 
 def test_a_prepared_process_that_died_is_not_used(side: TreeSide) -> None:
     waiting = prepared(side)
+    died = pid_of(waiting)
     waiting._process.kill()
     waiting._process.wait()
     side.restart()
-    assert who(side) != waiting._process.pid
+    assert who(side) != died
 
 
 def test_an_abandoned_process_is_replaced_by_the_prepared_one(side: TreeSide) -> None:
     waiting = prepared(side)
     side.abandon()
-    assert who(side) == waiting._process.pid
+    assert who(side) == pid_of(waiting)
 
 
 def test_each_process_has_a_log_of_its_own(side: TreeSide) -> None:
@@ -108,6 +120,6 @@ def test_leaving_leaves_no_process(side: TreeSide) -> None:
     side.prepare()
     side.restart()
     waiting = prepared(side)
-    current = side._trial
+    pids = [first, pid_of(waiting), *(trial._process.pid for trial in (waiting, side._trial))]
     side.__exit__()
-    assert all(gone(pid) for pid in (first, waiting._process.pid, current._process.pid))
+    assert all(gone(pid) for pid in pids)

@@ -1,0 +1,218 @@
+"""Takes one job after the other: a checkout, a process that measures, what it tells, how it ended.
+
+Everything that matters is in the store before it is acted upon: a service that is killed at any moment goes
+on with the same job when it comes back, and the comparison under way is resumed, not repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ci.child import Child, child_environ
+from ci.workplace import CommitGone, NothingToMeasure, Prepared, Workplace
+from perfsuite.errors import Exit, MachineError, PerfsuiteError
+from perfsuite.model import Job, JobKind, JobState
+from perfsuite.store import Store
+
+MOST_ATTEMPTS = 3
+"""What the machine failed at three times will not get better by itself."""
+PAUSE_S = 60.0
+"""After trouble with the machine, times the number of attempts."""
+BEAT_S = 10.0
+"""How often a job says that it lives; whoever does not for a few of these is gone."""
+_MESSAGE_CHARACTERS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms this worker measures."""
+
+    worker: str
+    environ: Mapping[str, str]
+    """Of this process; measurements are given a part of it."""
+    main_branch: str = "main"
+    time_limit_s: float = 3600.0
+    wait_idle_s: float = 900.0
+    confine: bool = True
+    extra: Sequence[str] = ()
+    """Further options of `perfsuite compare` and `run`."""
+
+
+class Runner:
+    """One job at a time. `turn` never waits for a measurement."""
+
+    def __init__(
+        self, store: Store, place: Workplace, terms: Terms, now: Callable[[], datetime], lock: int
+    ) -> None:
+        """Args: lock: descriptor that measurements keep open."""
+        self._store, self._place, self._terms, self._now, self._lock = store, place, terms, now, lock
+        self._child: Child | None = None
+        self._pause_until_s = 0.0
+        self._beat_s = 0.0
+        self.job: Job | None = None
+
+    def turn(self) -> Job | None:
+        """Looks after the job in hand, or takes the next. The job where something changed."""
+        if self.job is None:
+            return self._take()
+        return self._look_after(self.job)
+
+    def cancel(self, why: str) -> Job | None:
+        """Ends the job in hand."""
+        if self.job is None:
+            return None
+        return self._end(self.job, JobState.CANCELLED, message=why)
+
+    def close(self) -> None:
+        """Lets go of everything; the job in hand waits for whoever comes next."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        if self.job is not None:
+            states = (JobState.RUNNING,)
+            self._store.jobs.update_if(self.job.id, states, state=JobState.QUEUED, message="")
+            self.job = None
+
+    def _take(self) -> Job | None:
+        if time.monotonic() < self._pause_until_s:
+            return None
+        job = self._store.jobs.claim(self._place.repository, self._terms.worker, self._now())
+        if job is None:
+            return None
+        self.job = job
+        if self._finished_before(job):
+            return self._end(job, JobState.SUCCEEDED)
+        try:
+            return self._begin(job)
+        except NothingToMeasure as reason:
+            return self._end(job, JobState.SUCCEEDED, facts={**job.facts, "nothing": str(reason)})
+        except CommitGone as reason:
+            return self._end(job, JobState.CANCELLED, message=str(reason))
+        except MachineError as error:
+            return self._again(job, str(error))
+        except PerfsuiteError as error:
+            return self._end(job, JobState.FAILED, message=str(error))
+
+    def _finished_before(self, job: Job) -> bool:
+        """Killed between the end of the measurement and the end of the job."""
+        if not job.comparison or job.kind is JobKind.BISECT:
+            return False
+        reader = self._store.reader
+        try:
+            if job.kind is JobKind.RUN:
+                return reader.run(job.comparison).finished_at is not None
+            return reader.comparison(job.comparison).finished_at is not None
+        except PerfsuiteError:
+            return False
+
+    def _begin(self, job: Job) -> Job:
+        prepared = self._prepare(job)
+        log = self._place.logs / f"{self._now():%Y%m%d-%H%M%S}-{job.kind}-{job.head[:10]}.log"
+        environ = child_environ(self._terms.environ, self._store.url)
+        arguments = list(arguments_of(job, prepared, self._terms))
+        self._child = Child(arguments, cwd=prepared.home, environ=environ, log=log, kept_open=[self._lock])
+        base = prepared.base if job.kind is not JobKind.RUN else ""
+        return self._update(job, base=base, message="")
+
+    def _prepare(self, job: Job) -> Prepared:
+        if job.pull is None:
+            return self._place.prepare_commit(job.head, self._terms.main_branch)
+        branch = str(job.facts.get("base_branch") or self._terms.main_branch)
+        return self._place.prepare_pull(job.pull, job.head, branch)
+
+    def _look_after(self, job: Job) -> Job | None:
+        assert self._child is not None
+        events, status = self._child.poll()
+        changes = dict(changes_of(job, events))
+        if status is None and self._child.age_s > self._terms.time_limit_s:
+            limit = f"it took longer than {self._terms.time_limit_s:.0f} s and was ended"
+            return self._end(job, JobState.FAILED, message=limit, **changes)
+        if status is not None:
+            return self._ended(job, status, changes)
+        if changes:
+            return self._update(job, **changes)
+        if time.monotonic() - self._beat_s > BEAT_S:
+            self._update(job)
+        return None
+
+    def _ended(self, job: Job, status: int, changes: dict[str, Any]) -> Job:
+        assert self._child is not None
+        if status in (Exit.OK, Exit.RED):
+            return self._end(job, JobState.SUCCEEDED, **{**changes, "message": ""})
+        words = self._child.last_words() or f"exit status {status}"
+        if status == Exit.USAGE:
+            return self._end(job, JobState.FAILED, **{**changes, "message": words[-_MESSAGE_CHARACTERS:]})
+        return self._again(self._update(job, **changes), words)
+
+    def _again(self, job: Job, words: str) -> Job:
+        """The machine is to blame: later once more, a few times."""
+        message = words[-_MESSAGE_CHARACTERS:]
+        if job.attempts >= MOST_ATTEMPTS:
+            return self._end(job, JobState.FAILED, message=message)
+        self._pause_until_s = time.monotonic() + PAUSE_S * job.attempts
+        return self._end(job, JobState.QUEUED, message=message)
+
+    def _end(self, job: Job, state: JobState, **changes: Any) -> Job:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        finished = self._now() if state.over else None
+        self.job = None
+        ended = self._store.jobs.update_if(
+            job.id, (JobState.RUNNING,), state=state, finished_at=finished, **changes
+        )
+        return ended or self._store.jobs.job(job.id)
+
+    def _update(self, job: Job, **changes: Any) -> Job:
+        self._beat_s = time.monotonic()
+        self.job = self._store.jobs.update(job.id, seen_at=self._now(), **changes)
+        return self.job
+
+
+def arguments_of(job: Job, prepared: Prepared, terms: Terms) -> Iterator[str]:
+    """The command that does a job."""
+    anew = bool(job.facts.get("anew"))
+    if job.kind is JobKind.RUN:
+        yield from ("run", "--revision", job.head, "--branch", terms.main_branch, "--resume", "--once")
+    elif job.kind is JobKind.BISECT:
+        yield from ("bisect", job.pattern, prepared.base, job.head, "--resume")
+    else:
+        yield from ("compare", prepared.base, job.head, "--resume")
+        # Asked to measure again: what was measured before is no answer.
+        yield from () if anew else ("--once", "--reuse")
+    if job.kind is not JobKind.BISECT:
+        yield from ("-k", job.pattern) if job.pattern else ()
+    yield from ("--profile", job.profile, "--wait-idle", f"{terms.wait_idle_s:.0f}")
+    yield from ("--confine",) if terms.confine else ()
+    yield from ("--untrusted",) if job.facts.get("foreign") else ()
+    yield from terms.extra
+
+
+def changes_of(job: Job, events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the events of a measurement change in its job."""
+    changes: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    for event in events:
+        match event["event"]:
+            case "started":
+                changes["comparison"] = str(event.get("id", ""))
+            case "total":
+                changes["total"] = int(event.get("cases", 0))
+            case "done":
+                changes["done"] = int(event.get("done", 0))
+                changes["total"] = max(int(event.get("total", 0)), changes.get("total", job.total))
+            case "waiting":
+                changes["message"] = str(event.get("text", ""))[:_MESSAGE_CHARACTERS]
+            case "going on":
+                changes["message"] = ""
+            case "confinement":
+                facts["confinement"] = str(event.get("text", ""))
+            case "result":
+                facts["result"] = event.get("value")
+    if facts:
+        changes["facts"] = {**job.facts, **facts}
+    return changes

@@ -1,0 +1,206 @@
+"""One job after the other, with the real git, the real store and real measurements of a small suite."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from watched import CASE, SLOW_S, Watched, run, sources
+
+from ci.hub import PullRequest
+from ci.plan import plan_main, plan_pulls
+from ci.runner import MOST_ATTEMPTS, Runner, Terms
+from ci.workplace import Workplace
+from perfsuite.model import Job, JobState, Verdict
+from perfsuite.stats.judge import judge
+from perfsuite.store import Store, open_store
+
+NAME = "acme/kernels"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Bench:
+    """A runner with everything that it needs."""
+
+    def __init__(self, folder: Path, store: Store, watched: Watched, lock: int, **terms: float) -> None:
+        self.store, self.watched = store, watched
+        self.place = Workplace(folder / "state", NAME, lambda: str(watched.origin), lambda: None)
+        environ = {**os.environ, "SOME_TOKEN": "secret"}
+        self.runner = Runner(store, self.place, Terms("one", environ, confine=False, **terms), now, lock)
+
+    def want_pull(self, head: str, number: int = 7) -> Job:
+        pull = PullRequest(number, "title", "ann", head, "topic", NAME, "main", "0" * 40, open=True)
+        (job,) = plan_pulls(NAME, [pull], {number}, [], now()).add
+        self.store.jobs.add(job)
+        return job
+
+    def work(self, job: Job, timeout_s: float = 120.0) -> Job:
+        """Turns until a job is over."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self.runner.turn()
+            found = self.store.jobs.job(job.id)
+            if found.state.over:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"{job.key} is not over: {self.store.jobs.job(job.id)}")
+
+    def log(self) -> str:
+        return "\n".join(file.read_text() for file in sorted(self.place.logs.glob("*.log")))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    with open_store(tmp_path / "perfsuite.db") as store:
+        bench = Bench(tmp_path, store, Watched.make(tmp_path), lock)
+        yield bench
+        bench.runner.close()
+    os.close(lock)
+
+
+def slower(bench: Bench, branch: str = "slow") -> str:
+    bench.watched.branch(branch)
+    bench.watched.commit("slower", sources(SLOW_S))
+    return bench.watched.push(branch, pull=7)
+
+
+def test_a_pull_request_is_measured_and_judged(bench: Bench) -> None:
+    base = run(bench.watched.clone, "rev-parse", "main")
+    job = bench.work(bench.want_pull(slower(bench)))
+    assert job.state is JobState.SUCCEEDED, bench.log()
+    assert (job.base, job.done, job.total) == (base, 1, 1)
+    comparison = bench.store.reader.comparison(job.comparison)
+    assert comparison.head.repository == NAME
+    results = [bench.store.reader.results(side.id) for side in (comparison.base, comparison.head)]
+    (compared,) = judge(comparison, *results).comparisons
+    assert (compared.case, compared.verdict) == (CASE, Verdict.REGRESSED)
+
+
+def test_what_cannot_move_a_benchmark_is_not_measured(bench: Bench) -> None:
+    bench.watched.branch("docs")
+    bench.watched.commit("words", {"README.md": "words"})
+    job = bench.work(bench.want_pull(bench.watched.push("docs", pull=7)))
+    assert job.state is JobState.SUCCEEDED
+    assert job.facts["nothing"] == "nothing in toy/** changed"
+    assert not job.comparison
+
+
+def test_a_base_without_benchmarks_is_no_failure(bench: Bench) -> None:
+    bench.watched.branch("bare")
+    bench.watched.commit("nothing here", {"pyproject.toml": "[project]\nname = 'x'\n"})
+    bench.watched.push("main")
+    bench.watched.commit("a suite again", {"pyproject.toml": "[tool.perfsuite]\nsuite = 'benchmarks'\n"})
+    job = bench.work(bench.want_pull(bench.watched.push("topic", pull=7)))
+    assert job.state is JobState.SUCCEEDED
+    assert str(job.facts["nothing"]).startswith("no baseline")
+
+
+def test_a_head_that_was_force_pushed_away_is_cancelled(bench: Bench) -> None:
+    lost = slower(bench)
+    run(bench.watched.origin, "update-ref", "-d", "refs/pull/7/head")
+    run(bench.watched.origin, "reflog", "expire", "--expire=now", "--all")
+    run(bench.watched.origin, "gc", "--quiet", "--prune=now")
+    job = bench.work(bench.want_pull(lost))
+    assert job.state is JobState.CANCELLED
+    assert "cannot be fetched" in job.message
+
+
+def test_a_suite_that_cannot_be_read_fails_with_its_words(bench: Bench) -> None:
+    bench.watched.branch("broken")
+    files = {"benchmarks/conftest.py": "raise RuntimeError('no such luck')\n"}
+    bench.watched.commit("broken", {**sources(SLOW_S), **files})
+    job = bench.work(bench.want_pull(bench.watched.push("broken", pull=7)))
+    assert job.state is JobState.FAILED
+    assert "no such luck" in job.message
+
+
+def test_cancelling_ends_the_measurement_with_all_its_processes(bench: Bench) -> None:
+    bench.watched.branch("endless")
+    bench.watched.commit("endless", sources(600))
+    job = bench.want_pull(bench.watched.push("endless", pull=7))
+    while not bench.store.jobs.job(job.id).total:
+        bench.runner.turn()
+        time.sleep(0.02)
+    assert processes_in(bench.place.home)
+    ended = bench.runner.cancel("superseded by something")
+    assert ended is not None and ended.state is JobState.CANCELLED
+    assert not processes_in(bench.place.home)
+    assert bench.runner.turn() is None
+
+
+def test_a_time_limit_ends_it(bench: Bench) -> None:
+    bench.runner._terms = Terms("one", os.environ, confine=False, time_limit_s=3)
+    bench.watched.branch("endless")
+    bench.watched.commit("endless", sources(600))
+    job = bench.work(bench.want_pull(bench.watched.push("endless", pull=7)))
+    assert job.state is JobState.FAILED
+    assert "longer than 3 s" in job.message
+
+
+def test_a_machine_that_fails_is_tried_again_and_then_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ci.runner.PAUSE_S", 0.0)
+    head = slower(bench)
+    bench.watched.origin.rename(bench.watched.origin.with_suffix(".away"))
+    job = bench.want_pull(head)
+    attempts = []
+    for _ in range(MOST_ATTEMPTS):
+        changed = bench.runner.turn()
+        assert changed is not None
+        attempts.append(changed.state)
+    assert attempts == [JobState.QUEUED] * (MOST_ATTEMPTS - 1) + [JobState.FAILED]
+    assert bench.store.jobs.job(job.id).attempts == MOST_ATTEMPTS
+
+
+def test_commits_of_main_are_measured_for_the_series(bench: Bench) -> None:
+    bench.watched.branch("main")
+    bench.watched.commit("words", {"README.md": "words"})
+    bench.watched.commit("slower", sources(SLOW_S))
+    bench.watched.push("main")
+    bench.place.fetch()
+    (only,) = bench.place.waiting_commits("main", set(), 100)
+    assert only.subject == "slower"
+    for job in plan_main(NAME, [only.sha], [], now()).add:
+        bench.store.jobs.add(job)
+        done = bench.work(job)
+        assert done.state is JobState.SUCCEEDED, bench.log()
+        stored = bench.store.reader.run(done.comparison)
+        assert (stored.commit.sha, stored.commit.branch, stored.kind) == (only.sha, "main", "run")
+    bench.watched.commit("more words", {"README.md": "more words"})
+    bench.watched.push("main")
+    bench.place.fetch()
+    assert bench.place.waiting_commits("main", {only.sha}, 100) == []
+
+
+def test_no_token_reaches_a_measurement(bench: Bench) -> None:
+    bench.watched.branch("curious")
+    curious = """\
+import os, pathlib
+parent = pathlib.Path("/proc", str(os.getppid()), "environ").read_bytes()
+raise RuntimeError("secret" if b"SOME_TOKEN" in parent or "SOME_TOKEN" in os.environ else "nothing")
+"""
+    bench.watched.commit("curious", {**sources(SLOW_S), "benchmarks/conftest.py": curious})
+    job = bench.work(bench.want_pull(bench.watched.push("curious", pull=7)))
+    assert job.state is JobState.FAILED
+    assert "RuntimeError: nothing" in job.message
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Processes that work below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve().is_relative_to(folder):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
