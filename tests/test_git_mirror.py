@@ -228,6 +228,25 @@ def test_kill_at_any_moment_leaves_what_the_next_call_mends(work: Path, tmp_path
     git(mirror.root, "fsck", "--strict")
 
 
+def test_a_lock_lasts_as_long_as_the_git_that_was_started_under_it(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    script = (
+        "import os, subprocess, sys; from pathlib import Path; from perfsuite.git.locking import locked\n"
+        "with locked(Path(sys.argv[1])) as lock:\n"
+        "    child = subprocess.Popen(('sleep', '60'), pass_fds=[lock], stdout=subprocess.DEVNULL)\n"
+        "    print(child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    command = (sys.executable, "-c", script, str(file))
+    child = int(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
+    try:
+        with pytest.raises(MachineError, match="another process has held"):
+            locked(file, wait_s=0).__enter__()
+    finally:
+        os.kill(child, signal.SIGKILL)
+    with locked(file, wait_s=30):
+        assert file.exists()
+
+
 def test_pruning_forgets_pulls_and_old_downloads(mirror: Mirror) -> None:
     left = mirror.root / "objects" / "pack" / "tmp_pack_x"
     left.write_text("x")

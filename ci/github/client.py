@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from github3.session import GitHubSession
@@ -23,8 +24,8 @@ _MEDIA = "application/vnd.github+json"
 _VERSION = "2022-11-28"
 """Of the REST API: what answers look like stays as it was then."""
 _PER_PAGE = 100
-_MOST_REMEMBERED = 512
-"""Answers kept for conditional requests: an open pull request has about four."""
+_MOST_REMEMBERED = 32 * 2**20
+"""Bytes of answers kept for conditional requests: some hundred open pull requests have room."""
 
 Parameters = Mapping[str, str | int]
 
@@ -42,6 +43,8 @@ class Answer:
 class _Remembered:
     tag: str
     answer: Answer
+    size: int
+    """Bytes of its JSON."""
 
 
 class Client:
@@ -53,6 +56,7 @@ class Client:
         self.credentials = credentials
         self._session = session
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._remembered_bytes = 0
         self._one_at_a_time = threading.RLock()
 
     def get(self, path: str, parameters: Parameters | None = None) -> Answer:
@@ -61,7 +65,7 @@ class Client:
         Raises: as `send`.
         """
         with self._one_at_a_time:
-            url = requests.Request("GET", self._url(path), params=dict(parameters or {})).prepare().url or ""
+            url = self._url(path) + (f"?{urlencode(parameters)}" if parameters else "")
             known = self._remembered.get(url)
             response = self._request("GET", url, tag=known.tag if known else "")
             if known is not None and response.status_code == 304:
@@ -69,9 +73,7 @@ class Client:
                 return Answer(known.answer.content, _date(response), known.answer.more)
             answer = Answer(_content(response), _date(response), "next" in response.links)
             if tag := response.headers.get("ETag"):
-                self._remembered[url] = _Remembered(tag, answer)
-                if len(self._remembered) > _MOST_REMEMBERED:
-                    self._remembered.popitem(last=False)
+                self._remember(url, _Remembered(tag, answer, len(response.content)))
             return answer
 
     def pages(self, path: str, parameters: Parameters | None = None, key: str = "") -> Iterator[Answer]:
@@ -107,6 +109,15 @@ class Client:
         """
         with self._one_at_a_time:
             return _content(self._request(method, self._url(path), body=body))
+
+    def _remember(self, url: str, new: _Remembered) -> None:
+        if (old := self._remembered.pop(url, None)) is not None:
+            self._remembered_bytes -= old.size
+        self._remembered[url] = new
+        self._remembered_bytes += new.size
+        while self._remembered_bytes > _MOST_REMEMBERED:
+            _, oldest = self._remembered.popitem(last=False)
+            self._remembered_bytes -= oldest.size
 
     def _url(self, path: str) -> str:
         # Not github3's build_url: it remembers each address for ever.

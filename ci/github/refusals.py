@@ -63,8 +63,9 @@ def explain(response: requests.Response) -> Refused:
 def unreachable(base_url: str, error: requests.RequestException) -> HubBusy | UsageError:
     if isinstance(error, ValueError) and not isinstance(error, requests.ConnectionError):
         return UsageError(f"not an address of GitHub's API: {base_url!r}", "check --api-url")
-    reason = str(error).splitlines()[0][:_LONGEST_SAID] if str(error) else type(error).__name__
-    return HubBusy(f"GitHub is not reachable at {base_url}: {reason}")
+    # urllib3 wraps the reason into the story of its retries.
+    reason = str(getattr(next(iter(error.args), None), "reason", None) or error) or type(error).__name__
+    return HubBusy(f"GitHub is not reachable at {base_url}: {reason.splitlines()[0][:_LONGEST_SAID]}")
 
 
 def _limited(response: requests.Response) -> bool:

@@ -88,6 +88,7 @@ class _Searching:
         self.told.total(2 + math.ceil(math.log2(count)))
         compared, aim = self._ends()
         if aim is None:
+            self._require_times(compared)
             return self._outcome(None, (), compared, nothing_because(compared))
         while (number := next_commit(count, self.states)) is not None:
             self._judge(number, aim)
@@ -110,6 +111,17 @@ class _Searching:
             compared = compared_case(report, self.case) or compared
             aim = self._end_step(report, compared)
         return compared, aim
+
+    def _require_times(self, compared: CaseComparison) -> None:
+        from perfsuite.errors import MachineError
+        from perfsuite.model import Verdict
+
+        undecided = compared.verdict is Verdict.INCONCLUSIVE and compared.change is None
+        if undecided and self.what.plan.environment.gpu is None:
+            raise MachineError(
+                f"{self.case} has no times to search by: {'; '.join(compared.why[:1])}",
+                "run the same command on a machine with a GPU",
+            )
 
     def _choose(self, report: ComparisonReport, pattern: str) -> CaseComparison:
         """The case that is named, else of those that the pattern chooses the worst that can be searched."""
@@ -155,7 +167,7 @@ class _Searching:
         state = self._state(report, compared, aim)
         if state is None and profile != _THOROUGH:
             self._add(number, 0, None, report, compared, "not decided: measured again, more thoroughly")
-            report = self._compare(0, number, self.case, _THOROUGH, aim.half)
+            report = self._compare(0, number, self.case, _THOROUGH, aim.threshold)
             compared = compared_case(report, self.case)
             state = self._state(report, compared, aim)
         remark = "passed over: the case cannot be compared there" if state is State.SKIPPED else ""
@@ -175,7 +187,7 @@ class _Searching:
         from perfsuite.git import GitError
 
         try:
-            return self._compare(0, number, self.case, profile, aim.half or None, reuse=True)
+            return self._compare(0, number, self.case, profile, aim.threshold, reuse=True)
         except GitError:
             # Whatever git refuses here is no fault of the commit's code.
             raise
@@ -187,7 +199,7 @@ class _Searching:
         commits = self.what.commits
         if aim.kind is not Kind.TIME or number == 1:
             return self._outcome(aim, (commits[number],), self._latest(number) or ends, "")
-        report = self._compare(number - 1, number, self.case, self.what.plan.profile, aim.half)
+        report = self._compare(number - 1, number, self.case, self.what.plan.profile, aim.threshold)
         compared = compared_case(report, self.case)
         remark = parent_remark(compared, aim)
         self._add(number, number - 1, state_of(compared, aim), report, compared, remark)

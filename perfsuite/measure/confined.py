@@ -30,6 +30,8 @@ ETC = (
 configuration."""
 SYS = ("bus", "class", "dev", "devices", "module", "fs/cgroup", "kernel/mm")
 """Of /sys: processors, memory, PCI devices. Not the kernel's debugging, nor the firmware's variables."""
+KERNEL = tuple(f"/proc/{name}" for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound"))
+"""Of /proc: what tells the kernel, not a process, what to do. Root writes there without any capability."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 GPU = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 GPU_SOCKETS = ("/run/nvidia-persistenced",)
@@ -155,6 +157,10 @@ def new_root(sight: Sight) -> list[Mount]:
     return sorted(mounts, key=lambda mount: (len(Path(mount.target).parts), mount.target))
 
 
+def has_gpu() -> bool:
+    return any(True for _ in _existing(GPU))
+
+
 def resolve(path: str) -> tuple[str, dict[str, str]]:
     """The real path, and each symbolic link on the way to it with what it holds."""
     links: dict[str, str] = {}
@@ -235,7 +241,10 @@ def _own(own_processes: bool) -> Iterator[Mount]:
     yield Mount("folder", HOME)
     yield Mount("link", "/var/tmp", "/tmp")
     yield Mount("folder", "/run")
-    yield Mount("proc", "/proc") if own_processes else Mount("bind", "/proc", "/proc")
+    # To be written to: CUDA names its threads there, and does not start where it cannot.
+    yield Mount("proc", "/proc", writable=True) if own_processes else Mount("bind", "/proc", "/proc")
+    if own_processes:
+        yield from (Mount("bind", path, path) for path in _existing(KERNEL))
     for name in DEVICES:
         if Path("/dev", name).exists():
             yield Mount("bind", f"/dev/{name}", f"/dev/{name}", device=True)

@@ -27,7 +27,7 @@ from perfsuite.measure.link import Link, LinkClosed, LinkTimeout, Message
 from perfsuite.measure.player import BlockInfo, BlockPlan, CompiledCode, Gate, PlayerError
 from perfsuite.measure.sandbox import GROWTH_BYTES, Launch, scratch_folder, start
 from perfsuite.measure.sandbox_environ import without_secrets
-from perfsuite.measure.sandbox_launch import CANNOT_CONFINE, WROTE_TOO_MUCH
+from perfsuite.measure.sandbox_launch import CANNOT_CONFINE, PARENT, WROTE_TOO_MUCH
 from perfsuite.model import Params, Round, Side
 from perfsuite.units import format_bytes
 
@@ -147,7 +147,8 @@ class Trial:
         ours, theirs = socket.socketpair()
         plan.log.parent.mkdir(parents=True, exist_ok=True)
         plan.cache.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "perfsuite.plugin", "--fd", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "perfsuite.plugin", "--parent", PARENT]
+        command += ["--fd", str(theirs.fileno())]
         command += ["--root", str(plan.root), "--suite", plan.suite]
         command += ["--mode", plan.mode, "--target", plan.target]
         own_processes = plan.confinement.processes

@@ -29,7 +29,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from perfsuite.errors import UsageError
-from perfsuite.measure.confined import HOME, Confinement, Mount, Sight, checkout_of, new_root
+from perfsuite.measure.confined import (
+    HOME,
+    UNCONFINED,
+    Confinement,
+    Mount,
+    Sight,
+    checkout_of,
+    has_gpu,
+    new_root,
+)
+from perfsuite.measure.sandbox_environ import without_secrets
 from perfsuite.measure.sandbox_launch import CANNOT_CONFINE, remove
 
 __all__ = ["Confinement", "Launch", "probe", "refuse_links_out", "start"]
@@ -56,8 +66,10 @@ permits a new one only without a user namespace."""
 PROBE_TIMEOUT_S = 60.0
 PROBE_NEEDS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
 PR_SET_DUMPABLE = 4
+READ_BY_PYTEST = ("conftest.py", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+"""It reports a mistake in them with the line."""
 CHECK = """
-import json, os, socket, sys
+import ctypes, json, os, socket, sys
 import perfsuite.plugin.cases, pytest
 marker, port = sys.argv[1:3]
 try:
@@ -65,9 +77,14 @@ try:
     network = False
 except OSError:
     network = True
-print(json.dumps([network, not os.path.exists(marker), os.readlink("/proc/self/ns/pid"), os.getpid()]))
+try:
+    cuda = ctypes.CDLL("libcuda.so.1").cuInit(0)
+except OSError:
+    cuda = None
+print(json.dumps([network, not os.path.exists(marker), os.readlink("/proc/self/ns/pid"), cuda]))
 """
-"""Run inside: what a trial could reach. It imports the harness as a trial does."""
+"""Run inside: what a trial could reach. It imports the harness as a trial does, and wakes the driver; no GPU
+gets anything to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,7 @@ class Launch:
     """A command and how it is shut in.
 
     Args:
+        command: in it PARENT becomes the process id of its parent, as the command sees it.
         sight: what it sees, where it has files of its own.
         scratch: folder of its home and its temporary files, where it has not; removed at its end.
         fds: descriptors that it inherits; the launcher closes its own.
@@ -152,7 +170,7 @@ def scratch_folder(confinement: Confinement) -> Iterator[Path | None]:
 def probe(environ: Mapping[str, str]) -> Confinement:
     """The best confinement that holds here, found by trying; it says why it is not a better one."""
     tried = list(attempts(environ))
-    best = tried[-1] if tried[-1].level != "none" else Confinement()
+    best = tried[-1] if tried[-1].level != "none" else UNCONFINED
     failed = next((one.reason for one in tried if one.reason), "")
     return replace(best, reason="" if best.level == "full" else failed or "this is not Linux")
 
@@ -162,15 +180,47 @@ def attempts(environ: Mapping[str, str]) -> Iterator[Confinement]:
     if sys.platform != "linux":
         yield Confinement(reason="namespaces are Linux's")
         return
+    cuda = _look(UNCONFINED, environ).cuda if has_gpu() else None
     for wanted in TRIED:
         if wanted.user or os.geteuid() == 0:
-            held = _try(wanted, environ)
+            held = _try(wanted, environ, cuda)
             yield held
             if held.level != "none":
                 return
 
 
-def _try(wanted: Confinement, environ: Mapping[str, str]) -> Confinement:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a process saw, or why there is none.
+
+    Args:
+        processes: name of its namespace of processes.
+        cuda: what the driver's start returned; None where there is no driver.
+    """
+
+    network: bool = False
+    files: bool = False
+    processes: str = ""
+    cuda: int | None = None
+    problem: str = ""
+
+
+def _try(wanted: Confinement, environ: Mapping[str, str], cuda: int | None = None) -> Confinement:
+    """What was wanted, if all of it was seen to hold and CUDA works as it does outside."""
+    seen = _look(wanted, environ)
+    if seen.problem:
+        return Confinement(reason=seen.problem)
+    processes = seen.processes != str(Path("/proc/self/ns/pid").readlink())
+    found = {"network": seen.network, "files": seen.files, "processes": processes}
+    missing = [name for name, holds in found.items() if getattr(wanted, name) and not holds]
+    if missing:
+        return Confinement(reason=f"no effect on: {', '.join(missing)}")
+    if cuda == 0 and seen.cuda != 0:
+        return Confinement(reason=f"CUDA does not start there: cuInit returned {seen.cuda}")
+    return wanted
+
+
+def _look(wanted: Confinement, environ: Mapping[str, str]) -> Seen:
     with (
         tempfile.TemporaryDirectory(prefix="perfsuite-probe-") as folder,
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -179,31 +229,26 @@ def _try(wanted: Confinement, environ: Mapping[str, str]) -> Confinement:
         marker, tree, cache = Path(folder, secrets.token_hex(8)), Path(folder, "tree"), Path(folder, "cache")
         for made in (marker, tree, cache):
             made.mkdir()
-        sight = Sight(tree, (cache,), (), False, environ, wanted.processes)
+        sight = Sight(tree, (cache,), (), True, environ, wanted.processes)
         command = [sys.executable, "-P", "-c", CHECK, str(marker), str(server.getsockname()[1])]
         passed = {name: environ[name] for name in PROBE_NEEDS if name in environ}
-        return _seen(wanted, Launch(command, tree, wanted, sight, scratch), passed)
+        return _seen(Launch(command, tree, wanted, sight, scratch), passed)
 
 
-def _seen(wanted: Confinement, launch: Launch, environ: Mapping[str, str]) -> Confinement:
-    """What was wanted, if all of it was seen to hold."""
+def _seen(launch: Launch, environ: Mapping[str, str]) -> Seen:
     process = start(launch, environ, subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.terminate()
         process.communicate()
-        return Confinement(reason="a confined process did not answer")
+        return Seen(problem="a confined process did not answer")
     lines = (err or out).decode(errors="replace").strip().splitlines()
     if process.returncode == CANNOT_CONFINE:
-        return Confinement(reason=_refused(lines[-1] if lines else "no answer"))
+        return Seen(problem=_refused(lines[-1] if lines else "no answer"))
     if process.returncode != 0:
-        return Confinement(reason=f"the harness does not start there: {lines[-1] if lines else 'no answer'}")
-    network, files, pids, pid = json.loads(out.splitlines()[-1])
-    processes = pids != str(Path("/proc/self/ns/pid").readlink()) and pid < process.pid
-    found = {"network": network, "files": files, "processes": processes}
-    missing = [name for name, holds in found.items() if getattr(wanted, name) and not holds]
-    return Confinement(reason=f"no effect on: {', '.join(missing)}") if missing else wanted
+        return Seen(problem=f"the harness does not start there: {lines[-1] if lines else 'no answer'}")
+    return Seen(*json.loads(out.splitlines()[-1]))
 
 
 def _refused(line: str) -> str:
@@ -228,8 +273,8 @@ def refuse_links_out(root: Path, suite: str, *, everywhere: bool) -> None:
     """Files that are symbolic links out of the checkout are not read: what an error says of them would tell
     what they hold.
 
-    Looked at are the suite, what lies beside the folders on the way to it (`conftest.py`, pytest's
-    configuration), and `everywhere` the whole checkout.
+    Looked at are the suite, what pytest reads in the folders on the way to it, and `everywhere` the whole
+    checkout.
 
     Raises:
         UsageError: names the first.
@@ -252,18 +297,13 @@ def _links(top: Path, suite: Path, *, everywhere: bool) -> Iterator[Path]:
         yield from _below(top)
         return
     yield from _below(suite)
-    for folder in way[1:]:
-        yield from (path for path in _in(folder) if path.is_symlink() and not path.is_dir())
+    yield from (path for folder in way[1:] for name in READ_BY_PYTEST if (path := folder / name).is_symlink())
 
 
 def _below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in (".git", ".perfsuite")]
         yield from (path for name in (*folders, *files) if (path := Path(parent, name)).is_symlink())
-
-
-def _in(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -297,7 +337,7 @@ def _run(given: argparse.Namespace, confinement: Confinement, environ: Mapping[s
             print(mount)
         if not given.command:
             return 0
-        return start(launch, {**environ, "TRITON_CACHE_DIR": cache}, sys.stdout).wait()
+        return start(launch, {**without_secrets(environ), "TRITON_CACHE_DIR": cache}, sys.stdout).wait()
 
 
 if __name__ == "__main__":

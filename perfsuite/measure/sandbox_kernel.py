@@ -181,9 +181,9 @@ def bind(one: dict[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     mount(str(source), str(target), None, MS_BIND | MS_REC)
-    # At once: whatever is made below it later must not be made on the host.
-    wanted = ATTR_NOSUID | (0 if one["device"] else ATTR_NODEV)
-    wanted |= 0 if one["writable"] or one["device"] else ATTR_RDONLY
+    # At once: whatever is made below it later must not be made on the host. Devices take what is written to
+    # them all the same; their modes are the host's.
+    wanted = ATTR_NOSUID | (0 if one["device"] else ATTR_NODEV) | (0 if one["writable"] else ATTR_RDONLY)
     set_attributes(str(target), wanted, recursive=True)
 
 

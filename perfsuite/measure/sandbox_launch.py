@@ -36,6 +36,8 @@ from perfsuite.measure.sandbox_kernel import (
     write,
 )
 
+PARENT = "{parent}"
+"""Part of a command: the process id of its parent, as the command sees it."""
 CANNOT_CONFINE = 89
 """Exit status: the trial was not started."""
 WROTE_TOO_MUCH = 88
@@ -103,7 +105,8 @@ def become_trial(spec: dict[str, Any], writing: int) -> NoReturn:
         reap_for_trial(spec, writing)
     os.setsid()
     os.chdir(spec["cwd"])
-    os.execv(spec["command"][0], [*spec["command"], "--parent", str(os.getppid())])
+    command = [str(os.getppid()) if part == PARENT else part for part in spec["command"]]
+    os.execvp(command[0], command)
 
 
 def reap_for_trial(spec: dict[str, Any], writing: int) -> None:

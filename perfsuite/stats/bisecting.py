@@ -16,6 +16,8 @@ from perfsuite.units import format_share
 
 _RED = (Verdict.INCORRECT, Verdict.FAILED)
 _WRONG = (Status.INCORRECT, Status.FAILED)
+_LARGEST_THRESHOLD = 0.5
+"""Thresholds are shares below 1, and twice the time is told from ten times the time anyway."""
 _ABSENT = (Verdict.NEW, Verdict.REMOVED)
 
 
@@ -39,8 +41,13 @@ class Aim:
 
     @property
     def half(self) -> float:
-        """The threshold on which commits between are judged."""
+        """Commits between are good below it and bad above."""
         return abs(self.change) / 2
+
+    @property
+    def threshold(self) -> float | None:
+        """Until it is decided against this, a commit between is measured; None where times do not matter."""
+        return min(self.half, _LARGEST_THRESHOLD) if self.kind is Kind.TIME else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def hub(github: FakeGitHub) -> GitHubHub:
     return GitHubHub(connect("good-token", github.url, patient=False), "acme/kernels")
 
 
-def annotations(count: int) -> tuple[Annotation, ...]:
+def notes(count: int) -> tuple[Annotation, ...]:
     return tuple(Annotation("kernels/a.py", i + 1, i + 1, "warning", f"t{i}", f"m{i}") for i in range(count))
 
 
@@ -47,7 +47,7 @@ def test_one_run_from_queued_to_its_conclusion(github: FakeGitHub, hub: GitHubHu
 
 def test_the_same_check_is_not_sent_again(github: FakeGitHub, hub: GitHubHub) -> None:
     for _ in range(3):
-        hub.publish_check(replace(DONE, annotations=annotations(3), summary="a\nb"))
+        hub.publish_check(replace(DONE, annotations=notes(3), summary="a\nb"))
     assert len(github.writes()) == 1
 
 
@@ -72,8 +72,8 @@ def test_another_apps_run_of_that_name_is_left_alone(github: FakeGitHub, hub: Gi
 
 
 def test_annotations_go_in_chunks_and_none_twice(github: FakeGitHub, hub: GitHubHub) -> None:
-    hub.publish_check(replace(DONE, annotations=annotations(120)))
-    hub.publish_check(replace(DONE, annotations=annotations(120), title="other title"))
+    hub.publish_check(replace(DONE, annotations=notes(120)))
+    hub.publish_check(replace(DONE, annotations=notes(120), title="other title"))
     (run,) = github.checks(HEAD)
     assert [a["message"] for a in run.annotations] == [f"m{i}" for i in range(120)]
     assert [len(r.body["output"].get("annotations", ())) for r in github.writes()] == [50, 50, 20, 0]
@@ -82,7 +82,7 @@ def test_annotations_go_in_chunks_and_none_twice(github: FakeGitHub, hub: GitHub
 
 def test_a_chunk_whose_answer_was_lost_is_made_up_for(github: FakeGitHub, hub: GitHubHub) -> None:
     github.fail("cut", times=None, method="PATCH")
-    check = replace(DONE, annotations=annotations(60))
+    check = replace(DONE, annotations=notes(60))
     with pytest.raises(Exception, match="not reachable"):
         hub.publish_check(check)
     github.recover()

@@ -65,6 +65,20 @@ def test_pages_are_read_from_memory_too(github: FakeGitHub, hub: GitHubHub) -> N
     assert [c.body for c in hub.comments(7)][-1] == "one more"
 
 
+def test_memory_for_answers_has_a_limit(
+    github: FakeGitHub, hub: GitHubHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ci.github.client._MOST_REMEMBERED", 40_000)
+    for number in (1, 2, 3):
+        github.open_pull("other", number=number)
+    for _ in range(2):
+        for number in (1, 2, 3, 3):
+            assert hub.pull(number).number == number
+    # Each takes some 14 kB: only what was asked last is there still.
+    assert [r.status for r in github.requests] == [200, 200, 200, 304] * 2
+    assert hub._client._remembered_bytes <= 40_000
+
+
 def test_the_token_of_an_actions_job_writes_as_the_actions_bot(github: FakeGitHub, hub: GitHubHub) -> None:
     github.actions = True
     assert hub.author() == ACTIONS_AUTHOR
@@ -102,10 +116,9 @@ def test_how_long_to_wait_is_told(github: FakeGitHub, hub: GitHubHub) -> None:
     assert not github.comments
 
 
-def test_passing_server_trouble_is_waited_out(github: FakeGitHub) -> None:
-    github.fail(502)
-    github.fail(429, retry_after_s=0)
-    github.fail("cut")
+@pytest.mark.parametrize("what", [502, 429, "cut"])
+def test_passing_server_trouble_is_waited_out(github: FakeGitHub, what: int | str) -> None:
+    github.fail(what, retry_after_s=0)
     assert patient(github).pull(7).number == 7
 
 
@@ -191,8 +204,13 @@ def test_an_unreachable_server_is_named() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         hub = GitHubHub(connect(SECRET, url, patient=False), "acme/kernels")
-        with pytest.raises(HubBusy, match="not reachable"):
+        with pytest.raises(HubBusy, match=r"not reachable.*refused"):
             hub.default_branch()
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(UsageError, match="not an address"):
+        GitHubHub(connect(SECRET, "https://exa mple.com:x", patient=False), "acme/kernels").default_branch()
 
 
 def test_a_token_is_never_sent_in_clear_to_another_machine() -> None:

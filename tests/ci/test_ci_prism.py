@@ -182,7 +182,7 @@ def _unknown_keys(whole: Json, value: Any, schemas: list[Json]) -> list[str]:
         return [name for item in value for name in _unknown_keys(whole, item, inner)]
     if not isinstance(value, dict):
         return []
-    wrong = []
+    wrong: list[str] = []
     for name, part in value.items():
         inner = [option["properties"][name] for option in options if name in option.get("properties", {})]
         wrong += _unknown_keys(whole, part, inner) if inner else [name]

@@ -16,7 +16,7 @@ from cli_fakes import CASES, Answer, Cli, FakeSession, result
 
 from perfsuite.cases import NoCases, match_cases
 from perfsuite.errors import UsageError
-from perfsuite.model import Alert, Side, Status
+from perfsuite.model import Alert, Side, Status, Timer
 from perfsuite.store import open_store
 
 CASE = "moe/decode[m=1]"
@@ -52,6 +52,8 @@ class Levels(FakeSession):
     def _result(self, case: str, words: Sequence[str], profile: str) -> Any:
         if words[0] in ("incorrect", "failed"):
             return result(case, status=Status(words[0]))
+        if words[0] == "untimed":
+            return replace(result(case, code=words[1]), timer=Timer.NONE, blocks=())
         moved = float(words[0]) if case == CASE else 1.0
         made = result(case, scale=moved, code=words[1] if case == CASE else "same")
         if not self.spread or profile == "full" or words[1] == "a":
@@ -202,6 +204,12 @@ def test_what_is_not_decided_is_measured_once_more_and_thoroughly(cli: Cli, leve
     assert "full" in levels.profiles
     again = [step for step in found["steps"] if step["remark"].startswith("not decided")]
     assert again and all(step["state"] is None for step in again)
+
+
+def test_a_machine_without_times_cannot_search_by_them(cli: Cli, levels: Levels) -> None:
+    shas = history(cli, ["untimed a", "untimed b"])
+    answer = cli("bisect", CASE, shas[0])
+    assert answer.code == 3 and "no device times: needs a GPU" in answer.err
 
 
 def test_a_killed_search_goes_on_where_it_was(cli: Cli, levels: Levels) -> None:

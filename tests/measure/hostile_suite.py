@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+
+import pytest
+
+import perfsuite
 
 HONEST = """
 import time
@@ -144,6 +150,16 @@ def test_says(benchmark, answer):
         self._socket.sendall(line.encode() + b"\\n")
     trial.AnsweringLink.send = send
 """
+
+
+def as_nobody(home: Path) -> tuple[list[str], dict[str, str]]:
+    """A Python of a user without privileges, and its environment; skips where there is none."""
+    python = shutil.which("python3", path="/usr/bin")
+    if os.geteuid() != 0 or python is None or shutil.which("setpriv") is None:
+        pytest.skip("not root, or no /usr/bin/python3 or setpriv to become somebody else with")
+    packages = [str(Path(perfsuite.__file__).parents[1]), str(Path(pytest.__file__).parents[1])]
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python]
+    return command, {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(packages), "HOME": str(home)}
 
 
 def write_tree(root: Path, **files: str) -> Path:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,7 +94,8 @@ from perfsuite.model import Environment
 
 root, state, confine = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "full"
 confinement = probe(os.environ) if confine else None
-settings = Settings(Environment("here", cpu="any"), state, os.environ, confinement=confinement)
+here = Environment("here", cpu="any")
+settings = Settings(here, state, os.environ, confinement=confinement, trusted=False)
 run_suite(Tree(root, "bench"), settings, lambda result: print(result.message), Silent())
 """
 
@@ -133,6 +135,29 @@ def test_nothing_of_the_host_is_told(either: Confinement, tmp_path: Path) -> Non
         assert str(home) not in told
 
 
+def test_without_namespaces_the_conductors_environment_is_not_read(tmp_path: Path) -> None:
+    """By the same user, who is not root: the conductor has hidden it."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder, "state")
+        text = hostile.READS.format(home="/nowhere", state=str(state))
+        root = hostile.write_tree(Path(folder, "tree"), reads=text)
+        python, environ = hostile.as_nobody(Path(folder))
+        Path(folder).chmod(0o777)
+        done = subprocess.run(
+            [*python, "-c", CONDUCTOR, str(root), str(state), "none"],
+            env={**environ, "DATABASE": SECRET},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    if "No module named" in done.stderr:
+        pytest.skip(f"that user cannot read the harness: {done.stderr.splitlines()[-1]}")
+    assert "/environ'" in done.stdout and "Permission denied" in done.stdout, done.stderr
+    assert SECRET not in done.stdout
+
+
 def test_a_daemon_does_not_outlive_its_trial(either: Confinement, tmp_path: Path, one_core: Settings) -> None:
     marker = f"98765.{secrets.randbelow(10**9):09}"
     root = hostile.write_tree(
@@ -157,7 +182,7 @@ def test_a_killed_conductor_leaves_no_process_and_no_folder(either: Confinement,
     root, state = hostile.write_tree(tmp_path / "tree", daemon=text), tmp_path / "state"
     (tmp_path / "tmp").mkdir()
     process = conductor(root, state, either.level, {"TMPDIR": str(tmp_path / "tmp")})
-    wait_for((state / "triton" / "tree" / "started").exists)
+    wait_for((state / "triton" / "strangers" / "head" / "started").exists)
     assert processes_with(marker)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hostile_suite import as_nobody
 
 import perfsuite
 from perfsuite.errors import UsageError
@@ -22,6 +22,8 @@ from perfsuite.measure.sandbox import Launch, probe, refuse_links_out, scratch_f
 FULL = Confinement(network=True, files=True, processes=True, user=True)
 NO_PIDS = Confinement(network=True, files=True, user=True)
 ONLY_NETWORK = Confinement(network=True, user=True)
+BY_ROOT = replace(FULL, user=False)
+LEVELS = {"full": FULL, "by root": BY_ROOT, "no pids": NO_PIDS, "only network": ONLY_NETWORK}
 
 LOOK = """
 import json, os, socket
@@ -34,12 +36,21 @@ status = open("/proc/self/status").read().splitlines()
 caps = [line for line in status if line.startswith(("CapEff", "CapBnd", "NoNew"))]
 home = os.environ["HOME"]
 interfaces = [name for _, name in socket.if_nameindex()]
+open("/dev/null", "w").write("taken")
+if {files}:
+    try:
+        os.chmod("/dev/null", 0o666)
+        raise SystemExit("that is the host's")
+    except OSError:
+        pass
 print(json.dumps([seen({secret!r}), seen({environ!r}), caps, home, os.listdir(home), interfaces]))
 """
 
 
 def possible(wanted: Confinement) -> Confinement:
     """Skips where the kernel refuses it."""
+    if not wanted.user and os.geteuid() != 0:
+        pytest.skip("without a user namespace it takes root")
     held = sandbox._try(wanted, os.environ)
     if held.level == "none":
         pytest.skip(held.reason)
@@ -77,7 +88,7 @@ def test_what_holds_is_told_and_what_does_not_too() -> None:
     assert [one.level for one in (FULL, half, least, refused)] == ["full", "partial", "partial", "none"]
 
 
-@pytest.mark.parametrize("wanted", [FULL, NO_PIDS, ONLY_NETWORK], ids=["full", "no pids", "only network"])
+@pytest.mark.parametrize("wanted", LEVELS.values(), ids=LEVELS)
 def test_each_level_holds_as_far_as_it_says(
     wanted: Confinement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +99,7 @@ def test_each_level_holds_as_far_as_it_says(
     secret = tmp_path / "secret"
     secret.write_text("s")
     (tmp_path / "tree").mkdir()
-    code = LOOK.format(secret=str(secret), environ=f"/proc/{os.getpid()}/environ")
+    code = LOOK.format(secret=str(secret), environ=f"/proc/{os.getpid()}/environ", files=held.files)
     visible, environ, caps, home, in_home, interfaces = json.loads(inside(tmp_path / "tree", held, code))
     assert visible is not wanted.files
     # Of a process outside its user namespace not even the same user's environment can be read.
@@ -111,14 +122,10 @@ def test_where_the_kernel_refuses_it_is_said(tmp_path: Path) -> None:
 
 
 def test_without_privileges_it_works_as_well(tmp_path: Path) -> None:
-    python = shutil.which("python3", path="/usr/bin")
-    if os.geteuid() != 0 or python is None or shutil.which("setpriv") is None:
-        pytest.skip("not root, or no /usr/bin/python3 or setpriv to become somebody else with")
-    packages = [str(Path(perfsuite.__file__).parents[1]), str(Path(pytest.__file__).parents[1])]
-    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python]
+    command, environ = as_nobody(tmp_path)
     done = subprocess.run(
         [*command, "-m", "perfsuite.measure.sandbox", "--probe"],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(packages), "HOME": str(tmp_path)},
+        env=environ,
         cwd="/",
         capture_output=True,
         text=True,

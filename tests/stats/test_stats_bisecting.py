@@ -62,6 +62,12 @@ def test_a_machine_that_moved_decides_nothing() -> None:
     assert state_of(seen(Verdict.REGRESSED, 0.02), SLOWER, machine=True) is State.BAD
 
 
+def test_a_huge_change_is_searched_with_a_threshold_that_there_is() -> None:
+    assert Aim(Kind.TIME, 9.0).threshold == 0.5 and Aim(Kind.TIME, -0.04).threshold == 0.02
+    assert Aim(Kind.FAILED).threshold is None
+    assert state_of(seen(Verdict.REGRESSED, 1.0), Aim(Kind.TIME, 9.0)) is State.GOOD
+
+
 def test_equal_machine_code_is_good_without_times() -> None:
     assert state_of(seen(Verdict.IDENTICAL), SLOWER) is State.GOOD
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fakehub.answers import Answer, Call, encoded, missing, refused
@@ -35,7 +35,7 @@ class FakeGitHub(Faulty):
     _server: _Server | None = None
     _port = 0
 
-    def __enter__(self) -> FakeGitHub:
+    def __enter__(self) -> Self:
         self.come_up()
         return self
 
