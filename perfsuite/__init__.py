@@ -1,3 +1,3 @@
 """Continuous performance regression for GPU kernels."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
