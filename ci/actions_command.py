@@ -50,10 +50,10 @@ def wanted(event: _Event, token_env: _TokenEnv = "GITHUB_TOKEN", api_url: _ApiUr
     A fork's head needs the label of somebody with write access; GitHub is asked whether they have it.
     """
     from ci.actions import Step
-    from ci.guard import hide_process
     from perfsuite.config import process_environ
+    from perfsuite.guard import hide_environment
 
-    hide_process()
+    hide_environment()
     environ = process_environ()
     found = _wanted(event, environ)
     if found.foreign:
@@ -115,11 +115,11 @@ def post_artifact(
 
     from ci import artifact
     from ci.actions import read_event
-    from ci.guard import hide_process
     from ci.rules import rules_at
     from perfsuite.config import process_environ
+    from perfsuite.guard import hide_environment
 
-    hide_process()
+    hide_environment()
     hub = _hub(process_environ(), token_env, api_url)
     rules = partial(rules_at, Path.cwd(), threshold=_share(threshold))
     done = artifact.post_artifact(hub, folder, read_event(event), rules, datetime.now(UTC))

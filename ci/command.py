@@ -11,7 +11,7 @@ from ci import actions_command, watch_command
 from perfsuite.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
-    from ci.post import Comments, Posted
+    from ci.post import Comments
     from perfsuite.model import ComparisonReport
 
 _Reference = Annotated[str, typer.Argument(metavar="[COMPARISON]", help="Id, start of an id, or “latest”.")]
@@ -73,6 +73,7 @@ def post(
     db: _Database = None,
 ) -> None:
     """Write a comparison into its pull request: one comment, edited in place."""
+    from ci.post import upsert
     from perfsuite.config import process_environ
 
     token = process_environ().get(token_env, "").strip()
@@ -82,7 +83,7 @@ def post(
             f"set {token_env}, or name another with --token-env",
         )
     body = _read_body(body_file) if body_file is not None else _body(reference, link, db)
-    posted = _upsert(_comments(token, repo, pr, author, api_url), body)
+    posted = upsert(_comments(token, repo, pr, author, api_url), body)
     typer.echo(f"{posted.action}: {posted.comment.url or f'comment {posted.comment.id}'}")
 
 
@@ -93,16 +94,13 @@ def _body(reference: str, links: list[str] | None, db: str | None) -> str:
 
 
 def _judged(reference: str, db: str | None) -> ComparisonReport:
+    from ci.publish import read_shown
     from perfsuite.config import load_config, override_database, process_environ
-    from perfsuite.stats.judge import judge
     from perfsuite.store import open_store
 
     config = load_config(Path.cwd(), process_environ(), required=False)
     with open_store(override_database(config, db, Path.cwd()).database, create=False) as store:
-        comparison = store.reader.comparison(reference)
-        base = store.reader.results(comparison.base.id)
-        head = store.reader.results(comparison.head.id)
-    return judge(comparison, base, head)
+        return read_shown(store.reader, reference).report
 
 
 def _link(text: str) -> tuple[str, str]:
@@ -141,13 +139,9 @@ def _write(path: Path, body: str) -> None:
 
 def _comments(token: str, repository: str, number: int, author: str | None, api_url: str) -> Comments:
     try:
-        from ci.github import PullRequestComments, connect
+        from ci.github import GitHubHub, connect
     except ModuleNotFoundError as error:
         raise MachineError(f"the package {error.name!r} is missing", "pip install 'perfsuite[ci]'") from error
-    return PullRequestComments(connect(token, api_url), repository, number, author)
+    from ci.post import PullComments
 
-
-def _upsert(comments: Comments, body: str) -> Posted:
-    from ci.post import upsert
-
-    return upsert(comments, body)
+    return PullComments(GitHubHub(connect(token, api_url), repository, author), number)

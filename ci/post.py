@@ -38,6 +38,10 @@ class PullComments:
     hub: Hub
     number: int
 
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise UsageError(f"not a pull request's number: {self.number}", "take it from its address")
+
     def author(self) -> str:
         return self.hub.author()
 

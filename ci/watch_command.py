@@ -89,14 +89,14 @@ def watch(
     db: _Database = None,
 ) -> None:
     """Watch pull requests and the main line: measure, comment, answer `/perf` commands, raise alerts."""
-    from ci.guard import hide_process
     from ci.watching import Options, log_to
     from ci.watching import watch as begin
     from perfsuite.config import process_environ
+    from perfsuite.guard import hide_environment
     from perfsuite.store import open_store
 
     environ = process_environ()
-    hide_process()
+    hide_environment()
     log_to()
     state = state.absolute()
     hubs = _hubs(repo, environ, token_env, app_id, app_key, api_url)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("kernels", "perfsuite", "ci", "dashboard")
 LONGEST_FILE = 400
 
-PLAIN = ("model", "errors", "units", "codec", "summary", "cases")
+PLAIN = ("model", "errors", "units", "codec", "summary", "cases", "guard")
 """Values and pure functions without I/O: whoever needs them imports them."""
 INSTRUMENT = (*PLAIN, "config", "folders", "measure", "plugin", "static")
 
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "perfsuite.units": (),
     "perfsuite.codec": (),
     "perfsuite.summary": (),
+    "perfsuite.guard": (),
     "perfsuite.cases": ("perfsuite.errors",),
     "perfsuite.folders": ("perfsuite.errors",),
     "perfsuite.config": ("perfsuite.errors", "perfsuite.units"),

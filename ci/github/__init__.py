@@ -7,14 +7,13 @@ renew those of an App.
 
 from ci.github.client import API_URL, Client
 from ci.github.connecting import connect, connect_app
-from ci.github.hub import ACTIONS_AUTHOR, GitHubHub, PullRequestComments
+from ci.github.hub import ACTIONS_AUTHOR, GitHubHub
 
 __all__ = [
     "ACTIONS_AUTHOR",
     "API_URL",
     "Client",
     "GitHubHub",
-    "PullRequestComments",
     "connect",
     "connect_app",
 ]

@@ -13,7 +13,6 @@ from ci.github.client import Client, Parameters
 from ci.github.refusals import Refused
 from ci.github.rows import to_comment, to_event, to_issue, to_login, to_pull
 from ci.hub import WRITERS, Check, Comment, Event, Gone, Issue, PullRequest, Reaction
-from ci.post import PullComments
 from perfsuite.errors import UsageError
 
 ACTIONS_AUTHOR = "github-actions[bot]"
@@ -213,19 +212,6 @@ class GitHubHub:
         except Refused as refused:
             if not refused.gone:
                 raise
-
-
-def PullRequestComments(  # noqa: N802 (it was a class, and reads as one)
-    client: Client, repository: str, number: int, login: str | None = None
-) -> PullComments:
-    """`ci.post.Comments` of one pull request on GitHub.
-
-    Args:
-        login: of the token's account; None: ask GitHub.
-    """
-    if number < 1:
-        raise UsageError(f"not a pull request's number: {number}", "take it from its address")
-    return PullComments(GitHubHub(client, repository, login), number)
 
 
 def _gone_or(refused: Refused, what: str) -> Exception:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import secrets
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from perfsuite.errors import UsageError
+from perfsuite.guard import hide_environment
 from perfsuite.measure.confined import (
     HOME,
     UNCONFINED,
@@ -42,7 +42,7 @@ from perfsuite.measure.confined import (
 from perfsuite.measure.sandbox_environ import without_secrets
 from perfsuite.measure.sandbox_launch import CANNOT_CONFINE, remove
 
-__all__ = ["Confinement", "Launch", "probe", "refuse_links_out", "start"]
+__all__ = ["Confinement", "Launch", "hide_environment", "probe", "refuse_links_out", "start"]
 
 FILE_BYTES = 4 << 30
 """Of one file: more than any that a benchmark has to write."""
@@ -65,7 +65,6 @@ TRIED = (
 permits a new one only without a user namespace."""
 PROBE_TIMEOUT_S = 60.0
 PROBE_NEEDS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
-PR_SET_DUMPABLE = 4
 READ_BY_PYTEST = ("conftest.py", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 """It reports a mistake in them with the line."""
 CHECK = """
@@ -257,16 +256,6 @@ def _refused(line: str) -> str:
     if text.startswith("unshare:"):
         return f"user namespaces are not permitted here ({text})"
     return f"the kernel refuses a part of it ({text})"
-
-
-def hide_environment() -> None:
-    """From now on no process of the same user reads this one's environment or memory; root still does.
-
-    Confined trials do not see this process at all. This is for where they do: the kernel then gives
-    /proc/PID to root, and writes no core.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def refuse_links_out(root: Path, suite: str, *, everywhere: bool) -> None:

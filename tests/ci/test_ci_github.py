@@ -10,9 +10,9 @@ import pytest
 from fakehub import FakeGitHub, sha_of
 
 from ci.comment import MARKER
-from ci.github import GitHubHub, PullRequestComments, connect
+from ci.github import GitHubHub, connect
 from ci.hub import Comment, Gone, Hub, Issue, PullRequest, Reaction
-from ci.post import Action, upsert
+from ci.post import Action, PullComments, upsert
 from perfsuite.errors import UsageError
 
 BODY = f"{MARKER}\nNothing got slower.\n"
@@ -129,13 +129,13 @@ def test_our_comment_is_found_on_a_late_page_behind_a_deleted_account(github: Fa
         github.comment(7, None if number % 50 == 0 else "reviewer", f"{MARKER} quoted {number}")
     ours = github.comment(7, "perf-bot", BODY)
     github.comment(7, "reviewer", "thanks")
-    comments = PullRequestComments(connect("good-token", github.url), "acme/kernels", 7)
+    comments = PullComments(GitHubHub(connect("good-token", github.url), "acme/kernels"), 7)
     assert upsert(comments, BODY + "more").comment.id == ours
     assert github.comments[ours].body == BODY + "more"
 
 
 def test_the_first_post_creates_and_the_next_edits_the_same_comment(github: FakeGitHub) -> None:
-    comments = PullRequestComments(connect("good-token", github.url), "acme/kernels", 7)
+    comments = PullComments(GitHubHub(connect("good-token", github.url), "acme/kernels"), 7)
     first = upsert(comments, BODY)
     second = upsert(comments, BODY + "Something did.\n")
     third = upsert(comments, BODY + "Something did.\n")
@@ -146,7 +146,7 @@ def test_the_first_post_creates_and_the_next_edits_the_same_comment(github: Fake
 
 def test_surplus_comments_are_deleted_there(github: FakeGitHub) -> None:
     older, newer = (github.comment(7, "perf-bot", BODY) for _ in range(2))
-    comments = PullRequestComments(connect("good-token", github.url), "acme/kernels", 7)
+    comments = PullComments(GitHubHub(connect("good-token", github.url), "acme/kernels"), 7)
     assert upsert(comments, BODY).comment.id == older
     assert newer not in github.comments
 
@@ -228,9 +228,9 @@ def test_issues_that_we_wrote(github: FakeGitHub, hub: GitHubHub) -> None:
 )
 def test_what_is_not_a_repository_is_refused(repository: str) -> None:
     with pytest.raises(UsageError, match="not a repository"):
-        PullRequestComments(connect("t", "http://127.0.0.1:1"), repository, 1)
+        PullComments(GitHubHub(connect("t", "http://127.0.0.1:1"), repository), 1)
 
 
 def test_what_is_not_a_number_is_refused() -> None:
     with pytest.raises(UsageError, match="not a pull request"):
-        PullRequestComments(connect("t", "http://127.0.0.1:1"), "acme/kernels", 0)
+        PullComments(GitHubHub(connect("t", "http://127.0.0.1:1"), "acme/kernels"), 0)

@@ -10,9 +10,9 @@ import pytest
 from fakehub import FakeGitHub, sha_of
 
 from ci.comment import MARKER
-from ci.github import ACTIONS_AUTHOR, GitHubHub, PullRequestComments, connect
+from ci.github import ACTIONS_AUTHOR, GitHubHub, connect
 from ci.hub import Comment, HubBusy
-from ci.post import Action, upsert
+from ci.post import Action, PullComments, upsert
 from perfsuite.errors import MachineError, UsageError
 
 BODY = f"{MARKER}\nNothing got slower.\n"
@@ -87,7 +87,7 @@ def test_the_token_of_an_actions_job_writes_as_the_actions_bot(github: FakeGitHu
 
 def test_a_rate_limit_while_asking_who_we_are_writes_nothing(github: FakeGitHub, hub: GitHubHub) -> None:
     github.use_up_rate_limit()
-    comments = PullRequestComments(connect(SECRET, github.url), "acme/kernels", 7)
+    comments = PullComments(GitHubHub(connect(SECRET, github.url), "acme/kernels"), 7)
     # The list is a generator: the login is asked for first.
     with pytest.raises(MachineError, match="rate limit"):
         upsert(comments, BODY)
@@ -132,7 +132,7 @@ def test_a_failed_post_is_not_repeated(github: FakeGitHub, what: int | str) -> N
 
 def test_a_post_whose_answer_was_lost_is_found_by_the_next_upsert(github: FakeGitHub) -> None:
     github.fail("lost", method="POST")
-    comments = PullRequestComments(connect(SECRET, github.url), "acme/kernels", 7)
+    comments = PullComments(GitHubHub(connect(SECRET, github.url), "acme/kernels"), 7)
     with pytest.raises(HubBusy):
         upsert(comments, BODY)
     assert upsert(comments, BODY).action is Action.UNCHANGED

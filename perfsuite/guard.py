@@ -8,7 +8,7 @@ import sys
 _PR_SET_DUMPABLE = 4
 
 
-def hide_process() -> None:
+def hide_environment() -> None:
     """Linux: environment and memory of this process are no longer readable under /proc for its own user: a
     token that came by environment variable stays with us. Root reads everything; elsewhere nothing happens.
     """
