@@ -84,7 +84,7 @@ def sources(seconds: float, **more: str) -> dict[str, str]:
     }
 
 
-_last_s = 0.0
+_last_s = time.time()
 
 
 def run(folder: Path, *arguments: str) -> str:
