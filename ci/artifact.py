@@ -17,7 +17,7 @@ import os
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -114,13 +114,13 @@ class _Source:
 
 
 def write_artifact(
-    folder: Path, meta: Meta, reader: Reader | None = None, commits: Collection[str] = ()
+    folder: Path, meta: Meta, reader: Reader | None = None, commits: Sequence[str] = ()
 ) -> None:
     """Writes the folder to be uploaded.
 
     Args:
         reader: of the store that holds `meta.comparison`, if there is one, and the series of main.
-        commits: shas of main after the merge base; its newest run among them goes along.
+        commits: shas of main after the merge base, oldest first; the run of the latest goes along.
 
     Raises:
         UsageError: the samples do not fit.

@@ -89,17 +89,15 @@ class Handler:
 
     def acknowledge(self) -> None:
         """Gives every command its reaction and its answer, once."""
-        for command in self.store.jobs.commands(self.hub.repository):
-            if command.arguments.get(ACKNOWLEDGED) or not command.source.startswith("comment/"):
-                continue
+        jobs, repository = self.store.jobs, self.hub.repository
+        for command in jobs.commands(repository, source="comment/", without=ACKNOWLEDGED):
             number = int(command.source.removeprefix("comment/"))
             bad = command.verb in _BAD
             self.hub.react(number, Reaction.REFUSED if bad else _REACTIONS.get(command.verb, Reaction.SEEN))
             if command.answer:
                 self._answer(command)
-            self.store.jobs.change_command(
-                command.repository, command.source, arguments={**command.arguments, ACKNOWLEDGED: True}
-            )
+            arguments = {**command.arguments, ACKNOWLEDGED: True}
+            jobs.change_command(repository, command.source, arguments=arguments)
 
     def _answer(self, command: Command) -> None:
         us = self.hub.author().casefold()

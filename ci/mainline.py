@@ -13,14 +13,17 @@ from ci.child import child_environ
 from ci.hub import Gone, Hub
 from ci.plan import plan_main
 from ci.runner import Terms
-from ci.silence import silent, to_alerts
+from ci.silence import SILENT, silent, to_alerts
 from ci.workplace import Workplace
-from perfsuite.model import Alert, AlertState, Command, Job, JobKind
+from perfsuite.model import Alert, AlertState, Command, Job, JobKind, JobState
 from perfsuite.store import Store
 
 log = logging.getLogger("perfsuite.ci")
 MOST_COMMITS = 200
 """Looked at on the main line: what is older is for `perfsuite backfill`."""
+_MOST_JOBS = 2 * MOST_COMMITS
+"""A commit has one job, made when it is new: the newest of them are those of these commits, and of as many
+that a force-push left behind."""
 _UPDATE_TIMEOUT_S = 600.0
 _WAITING = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
 
@@ -59,7 +62,7 @@ class MainLine:
         if tip == self._tip:
             return []
         self.place.fetch()
-        jobs = self.store.jobs.jobs(self.hub.repository, kind=JobKind.RUN)
+        jobs = self.store.jobs.jobs(self.hub.repository, kind=JobKind.RUN, limit=_MOST_JOBS)
         measured = {job.head for job in jobs if job.state.over}
         commits = [c.sha for c in self.place.waiting_commits(branch, measured, MOST_COMMITS)]
         plan = plan_main(self.hub.repository, commits, jobs, now, pattern=self.pattern, profile=self.profile)
@@ -127,7 +130,7 @@ class MainLine:
 
     def _listen(self, now: datetime) -> None:
         repository = self.hub.repository
-        jobs = self.store.jobs.jobs(repository, limit=500)
+        jobs = self.store.jobs.jobs(repository, states=(JobState.QUEUED, JobState.RUNNING))
         runs = self.store.reader.runs(limit=1, kind="run", repository=repository)
         quiet = silent(
             now,
@@ -138,7 +141,8 @@ class MainLine:
             quiet_after_s=self.quiet_after.total_seconds(),
             worker_after_s=self.worker_after.total_seconds(),
         )
-        alerts = to_alerts(quiet, repository, self.store.reader.alerts(repository), now)
+        known = self.store.reader.alerts(repository, kind=SILENT)
+        alerts = to_alerts(quiet, repository, known, now)
         self.store.save_alerts(alerts)
 
     def _newest_commit_at(self) -> datetime | None:

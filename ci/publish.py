@@ -15,7 +15,8 @@ from ci.handling import SEEN, seen_source
 from ci.hub import Check, CheckState, Hub, PullRequest
 from ci.metrics import metrics
 from ci.post import PullComments, upsert
-from ci.sorting import Trunk, launch_orders, sort_cases
+from ci.rules import trunk_of
+from ci.sorting import launch_orders, sort_cases
 from perfsuite.config import Headline
 from perfsuite.model import (
     CaseComparison,
@@ -159,7 +160,9 @@ class Publisher:
     ) -> View:
         shown = read_shown(self.store.reader, reference)
         comparison = shown.report.comparison
-        trunk = self._trunk(comparison, pull.base_branch)
+        after = self.sources.commits_after(comparison.base.commit.sha, pull.base_branch)
+        fingerprint = comparison.head.environment.fingerprint
+        trunk = trunk_of(self.store.reader, self.hub.repository, fingerprint, after)
         sorting = sort_cases(shown.report, launch_orders(shown.head), trunk, accepted, self.now())
         headlines = self.sources.headlines(comparison.base.commit.sha)
         address = f"{self.place.pictures.rstrip('/')}/{comparison.id}.svg" if self.place.pictures else None
@@ -174,29 +177,6 @@ class Publisher:
             at=comparison.finished_at or comparison.started_at,
             links=self._links(comparison),
         )
-
-    def _trunk(self, comparison: Comparison, branch: str) -> Trunk:
-        """What main's newest run here, and its alerts, say of commits after the merge base."""
-        after = self.sources.commits_after(comparison.base.commit.sha, branch)
-        if not after:
-            return Trunk()
-        reader = self.store.reader
-        fingerprint = comparison.head.environment.fingerprint
-        runs = reader.runs(limit=200, kind="run", repository=self.hub.repository)
-        newest = next(
-            (
-                run
-                for run in runs
-                if run.environment.fingerprint == fingerprint
-                and run.finished_at is not None
-                and run.commit.sha in after
-            ),
-            None,
-        )
-        results = reader.results(newest.id, samples=False) if newest else []
-        failing = [result.case for result in results if str(result.status) in ("incorrect", "failed")]
-        alerts = reader.alerts(self.hub.repository)
-        return Trunk(alerts, launch_orders(results), failing, after)
 
     def _extras(self, jobs: Sequence[Job], head: str) -> tuple[Extra, ...]:
         """What people asked for at this head, the newest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from perfsuite.config import Config, load_config
 from perfsuite.errors import UsageError
 from perfsuite.git import Repository
 from perfsuite.model import Run, Status
+from perfsuite.report.conditions import is_untrusted
 from perfsuite.store import Reader
 
 MOST_COMMITS = 500
 """Of main after a merge base: a pull request that is further behind has other worries."""
-_NEWEST_RUNS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +59,32 @@ def commits_after(repository: Repository, base: str, branch: str) -> tuple[str, 
     return tuple(commit.sha for commit in commits)
 
 
-def newest_run(reader: Reader, repository: str, fingerprint: str, commits: Collection[str]) -> Run | None:
-    """The newest run of main in one environment that is of one of these commits, if it came to its end."""
-    runs = reader.runs(limit=_NEWEST_RUNS, kind="run", repository=repository)
-    return next(
-        (
-            run
-            for run in runs
-            if run.environment.fingerprint == fingerprint
-            and run.finished_at is not None
-            and run.commit.sha in commits
-        ),
-        None,
-    )
+def newest_run(reader: Reader, repository: str, fingerprint: str, commits: Sequence[str]) -> Run | None:
+    """The run in one environment, if it came to its end, of the latest that there is of these commits.
+
+    Older commits may be measured later (backfills): when it was decides only between runs of one commit.
+
+    Args:
+        commits: oldest first.
+    """
+    places = {sha: place for place, sha in enumerate(commits)}
+    runs = [
+        run
+        for run in reader.runs(limit=None, kind="run", repository=repository, shas=commits)
+        if run.environment.fingerprint == fingerprint
+        and run.finished_at is not None
+        and not run.commit.dirty
+        and not is_untrusted(run.environment)
+    ]
+    # Of equals the first stays, which is the newest.
+    return max(runs, key=lambda run: places[run.commit.sha], default=None)
 
 
-def trunk_of(reader: Reader, repository: str, fingerprint: str, commits: Collection[str]) -> Trunk:
+def trunk_of(reader: Reader, repository: str, fingerprint: str, commits: Sequence[str]) -> Trunk:
     """What the series of main knows beyond the merge base.
 
     Args:
-        commits: shas of main after it; without any, main knows nothing more.
+        commits: shas of main after it, oldest first; without any, main knows nothing more.
     """
     if not commits:
         return Trunk()

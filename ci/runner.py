@@ -69,13 +69,10 @@ class Runner:
 
     def close(self) -> None:
         """Lets go of everything; the job in hand waits for whoever comes next."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
-        if self.job is not None:
-            states = (JobState.RUNNING,)
-            self._store.jobs.update_if(self.job.id, states, state=JobState.QUEUED, message="")
-            self.job = None
+        job = self.job
+        self._drop()
+        if job is not None:
+            self._write(job, state=JobState.QUEUED, message="")
 
     def _take(self) -> Job | None:
         if time.monotonic() < self._pause_until_s:
@@ -136,7 +133,8 @@ class Runner:
         if changes:
             return self._update(job, **changes)
         if time.monotonic() - self._beat_s > BEAT_S:
-            self._update(job)
+            updated = self._update(job)
+            return updated if self.job is None else None
         return None
 
     def _ended(self, job: Job, status: int, changes: dict[str, Any]) -> Job:
@@ -146,7 +144,8 @@ class Runner:
         words = self._child.last_words() or f"exit status {status}"
         if status == Exit.USAGE:
             return self._end(job, JobState.FAILED, **{**changes, "message": words[-_MESSAGE_CHARACTERS:]})
-        return self._again(self._update(job, **changes), words)
+        updated = self._update(job, **changes)
+        return self._again(updated, words) if self.job is not None else updated
 
     def _again(self, job: Job, words: str) -> Job:
         """The machine is to blame: later once more, a few times."""
@@ -157,20 +156,31 @@ class Runner:
         return self._end(job, JobState.QUEUED, message=message)
 
     def _end(self, job: Job, state: JobState, **changes: Any) -> Job:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        self._drop()
         finished = self._now() if state.over else None
-        self.job = None
-        ended = self._store.jobs.update_if(
-            job.id, (JobState.RUNNING,), state=state, finished_at=finished, **changes
-        )
+        ended = self._write(job, state=state, finished_at=finished, **changes)
         return ended or self._store.jobs.job(job.id)
 
     def _update(self, job: Job, **changes: Any) -> Job:
+        """The job as it is now; it is in hand no longer where another worker has it, or it is over."""
         self._beat_s = time.monotonic()
-        self.job = self._store.jobs.update(job.id, seen_at=self._now(), **changes)
+        self.job = self._write(job, seen_at=self._now(), **changes)
+        if self.job is None:
+            self._drop()
+            return self._store.jobs.job(job.id)
         return self.job
+
+    def _write(self, job: Job, **changes: Any) -> Job | None:
+        """Changes a job that is ours; None where it is not: given up for dead, we lost it to another."""
+        running = (JobState.RUNNING,)
+        return self._store.jobs.update_if(job.id, running, held_by=self._terms.worker, **changes)
+
+    def _drop(self) -> None:
+        """Ends the measurement and lets go of the job."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self.job = None
 
 
 def arguments_of(job: Job, prepared: Prepared, terms: Terms) -> Iterator[str]:

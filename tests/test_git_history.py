@@ -38,6 +38,13 @@ def test_commits_are_told_oldest_first_along_the_main_line(folder: Path) -> None
     assert subjects(folder, "main", limit=2) == ["three: merge", "four"]
 
 
+def test_the_position_of_a_commit_is_that_on_its_main_line(folder: Path) -> None:
+    history = Repository(folder)
+    places = {one.subject: history.position(one.sha) for one in history.commits("main", first_parent=False)}
+    assert places == {"one": 1, "two": 2, "aside": 2, "three: merge": 3, "four": 4}
+    assert history.position("0" * 40) is None
+
+
 def test_with_all_parents_the_merged_line_is_there_too(folder: Path) -> None:
     assert sorted(subjects(folder, "main~3..main", first_parent=False)) == [
         "aside",
@@ -125,6 +132,10 @@ def test_a_shallow_clone_is_deepened_until_the_merge_base_is_there(far: Path) ->
     found = repo.ensure_merge_base("origin/main", "origin/work")
     assert found.subject == "one"
     assert repo.ensure_merge_base("origin/main", "origin/work") == found
+
+
+def test_a_shallow_clone_knows_no_positions(far: Path) -> None:
+    assert Repository(far).position(git(far, "rev-parse", "HEAD")) is None
 
 
 def test_a_commit_that_only_the_shallow_clone_has_is_no_obstacle(far: Path) -> None:

@@ -68,6 +68,7 @@ def working_tree_of(config: Config) -> What:
     try:
         repository = Repository.discover(config.root)
         commit, name = repository.head(), repository.name
+        commit = replace(commit, position=repository.position(commit.sha))
     except NotARepository:
         commit, name = UNVERSIONED, config.root.name
     return What(commit, name, lambda: contextlib.nullcontext(tree_of(config, commit)))
@@ -86,7 +87,8 @@ def revision_of(
 
     repository = repository or Repository.discover(config.root)
     commit = repository.resolve(revision)
-    commit = replace(commit, branch=branch or commit.branch)
+    position = repository.position(commit.sha)
+    commit = replace(commit, branch=branch or commit.branch, position=position)
     return What(commit, repository.name, lambda: checkout_of(config, repository, commit))
 
 
@@ -179,8 +181,9 @@ def _unfinished(plan: Plan, store: Store, what: What, progress: Telling) -> Run 
 
 
 def _stored(plan: Plan, store: Store, what: What, *, finished: bool) -> Run | None:
-    """Such a run that was finished, or was not."""
+    """Such a run that was finished, or was not; one of strangers' code only where this is one too."""
     from perfsuite.git import UNVERSIONED
+    from perfsuite.report.conditions import is_untrusted
 
     if what.commit.sha == UNVERSIONED.sha:
         return None
@@ -194,6 +197,8 @@ def _stored(plan: Plan, store: Store, what: What, *, finished: bool) -> Run | No
         repository=what.repository,
         finished=finished,
     )
+    if found is not None and is_untrusted(found.environment) == plan.manner.trusted:
+        return None
     branch = what.commit.branch
     if found is not None and found.commit.branch is None and branch is not None:
         # It was measured by its hash alone: from now on it belongs to the branch's series.

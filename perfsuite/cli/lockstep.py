@@ -143,16 +143,25 @@ def judged_with_results(
 
 def _earlier_times(reader: Reader, comparison: Comparison, case: str) -> list[float]:
     """Median times of a canary in earlier comparisons here: in a run, alone on its GPU, it differs."""
+    from perfsuite.report.conditions import is_untrusted
+
     points = reader.series(case, comparison.base.environment.fingerprint, kinds=["base"])
-    earlier = [p for p in points if p.run.started_at < comparison.base.started_at]
+    trusted = (p for p in points if not is_untrusted(p.run.environment))
+    earlier = [p for p in trusted if p.run.started_at < comparison.base.started_at]
     return [p.median_ns for p in earlier if p.median_ns is not None][-CANARY_HISTORY:]
 
 
 def remember(store: Store, comparison_id: str) -> ComparisonReport:
-    """Judge a comparison and keep what its unchanged cases show of their noise, however often called once."""
+    """Judge a comparison and keep what its unchanged cases show of their noise, however often called once.
+
+    Nothing is kept where a stranger's code was measured.
+    """
+    from perfsuite.report.conditions import is_untrusted
     from perfsuite.stats.noise import noise_by_case
 
     report, base, head = judged_with_results(store.reader, store.reader.comparison(comparison_id))
+    if is_untrusted(report.comparison.head.environment):
+        return report
     # What was taken over was told by the comparison that measured it.
     measured = [result for result in head if REUSED not in result.extra]
     store.save_noise(comparison_id, noise_by_case(report, base, measured))
@@ -214,9 +223,13 @@ def _trees(
 def _finished(
     plan: Plan, store: Store, request: Request, repository: str, progress: Telling
 ) -> ComparisonReport | None:
-    """The report of such a comparison that is finished already."""
+    """The report of such a comparison that is finished already, and as far to be trusted as this one."""
+    from perfsuite.report.conditions import is_untrusted
+
     found = _stored(plan, store, request, repository, finished=True)
     if found is None or not _has_limits(found, plan, request):
+        return None
+    if plan.manner.trusted and is_untrusted(found.head.environment):
         return None
     progress.started(found.id)
     progress.note(f"comparison {found.id[:8]} is stored: nothing to measure")
@@ -226,7 +239,13 @@ def _finished(
 def _unfinished(
     plan: Plan, store: Store, request: Request, repository: str, progress: Telling
 ) -> Comparison | None:
+    from perfsuite.report.conditions import is_untrusted
+
     found = _stored(plan, store, request, repository, finished=False)
+    if found is not None and is_untrusted(found.head.environment) == plan.manner.trusted:
+        # What is half of strangers' code counts for nothing; and none of it may count for more.
+        progress.note(f"comparison {found.id[:8]} was begun with other trust: measuring everything")
+        return None
     if found is not None and not _has_limits(found, plan, request):
         progress.note(f"comparison {found.id[:8]} has other thresholds: measuring everything")
         return None

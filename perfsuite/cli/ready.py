@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perfsuite.report.conditions import CONFINEMENT, OTHER_PROCESSES
+from perfsuite.report.conditions import CONFINEMENT, OTHER_PROCESSES, UNTRUSTED
 
 if TYPE_CHECKING:
     from perfsuite.cli.events import Telling
@@ -46,7 +46,7 @@ def ready(plan: Plan, what: str, progress: Telling) -> Iterator[Ready]:
     Raises:
         MachineError: it was waited for in vain.
     """
-    plan = _confined(plan, progress)
+    plan = _confined(plan.knowing(**{UNTRUSTED: not plan.manner.trusted}), progress)
     if plan.environment.gpu is None:
         yield Ready(plan)
         return

@@ -49,11 +49,15 @@ class Known:
 
 
 def _decided(reader: Reader, comparison: Comparison) -> dict[str, Timed]:
-    """What a comparison itself timed and decided, by case; nothing where the machine moved meanwhile."""
+    """What a comparison itself timed and decided, by case; nothing where the machine moved meanwhile, and
+    nothing of a stranger's code, which may have invented both its times and its launches."""
     from perfsuite.cli.lockstep import judged_with_results
     from perfsuite.errors import PerfsuiteError
     from perfsuite.measure.settings import Timed
+    from perfsuite.report.conditions import is_untrusted
 
+    if is_untrusted(comparison.head.environment):
+        return {}
     try:
         report, base, head = judged_with_results(reader, comparison)
     except PerfsuiteError:

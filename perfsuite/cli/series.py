@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from perfsuite.model import Environment, Status, Timer
+from perfsuite.report.conditions import is_untrusted
 from perfsuite.stats.rules import Series
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def stored_series(
 ) -> list[StoredSeries]:
     """All series of a case: one a repository and GPU model; those of the newest runs last.
 
-    Runs of dirty trees are left out, and those of which it is known that they are of another branch.
+    Runs of dirty trees and of strangers' code are left out, and those of which it is known that they are of
+    another branch.
 
     Args:
         repository: only its runs.
@@ -71,6 +73,8 @@ def stored_series(
 
 def _counts(point: SeriesPoint, branch: str | None) -> bool:
     commit = point.run.commit
+    if is_untrusted(point.run.environment):
+        return False
     if commit.dirty or point.status is not Status.OK or point.timer not in _TIMED:
         return False
     if not point.median_ns or point.median_ns <= 0:

@@ -86,6 +86,7 @@ def _earlier(reader: Reader, base: Run, head: Run, result: Result) -> list[float
     """Median times of the case in the runs before base, the oldest first; ns."""
     from perfsuite.cli.series import KINDS
     from perfsuite.model import Status
+    from perfsuite.report.conditions import is_untrusted
 
     points = reader.series(result.case, base.environment.fingerprint, repository=base.repository, kinds=KINDS)
     place = next((index for index, point in enumerate(points) if point.run.id == base.id), None)
@@ -98,6 +99,7 @@ def _earlier(reader: Reader, base: Run, head: Run, result: Result) -> list[float
         for point in before
         if point.run.id != head.id
         and not point.run.commit.dirty
+        and not is_untrusted(point.run.environment)
         and point.status is Status.OK
         and (point.version, point.timer) == (result.version, result.timer)
         and point.median_ns is not None

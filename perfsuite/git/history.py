@@ -103,6 +103,13 @@ class History:
         )
         return [_to_commit(line) for line in reversed(shown.split("\n")) if line]
 
+    def position(self, sha: str) -> int | None:
+        """How many commits the line of first parents has up to this one; None where it is not here, or in a
+        shallow clone, whose history begins anywhere."""
+        if self._shallow() or not self.has(sha):
+            return None
+        return int(self._run("rev-list", "--count", "--first-parent", sha, "--"))
+
     def changed_paths(self, base: str, head: str, globs: Sequence[str] = ()) -> tuple[str, ...]:
         """Paths that differ between two commits, both names of a renamed file.
 

@@ -234,6 +234,9 @@ class Commit:
     committed_at: datetime | None = None
     branch: str | None = None
     dirty: str = ""
+    position: int | None = None
+    """How many commits its line has up to it, of merges the first parents' alone: tells which of two is the
+    earlier where git's times, whole seconds, do not. None where nobody asked."""
 
     @property
     def label(self) -> str:

@@ -20,10 +20,15 @@ from perfsuite.units import format_share
 US = "perfsuite"
 """Who changed a state that no person did."""
 MISSING = "missing"
+DAY_S = 86_400.0
+"""What is measured on one day arrives together: a backfill, a batch or a busy morning says nothing of how
+long a silence is usual. So gaps are between days, and none is below one."""
 MISSING_GAPS = 5
-"""A series is missing after so many times its usual gap: a long weekend of a daily series is no outage."""
+"""A series is missing after so many times its usual gap. Nothing is usual more often than daily, so five days
+are the least silence that asks for a person: a long weekend, from Thursday's last run to Tuesday's first, is
+no outage. That nothing at all is measured is told sooner, by who measures."""
 MISSING_LONGEST = 1.5
-"""… and after so many times its longest gap of late: nights and weekends of a busy series are in there."""
+"""… and after so many times its longest gap of late: weekends of a busy series are in there."""
 GAPS = 50
 """How many gaps are "of late"."""
 LEAST_GAPS = 3
@@ -240,13 +245,13 @@ def _missing(existing: Sequence[Alert], context: _Context) -> list[Alert]:
 
 
 def _has_stopped(times: Sequence[float], now: datetime) -> bool:
-    """Whether the newest point is much older than the gaps between points let expect. `times` in seconds."""
-    ordered = sorted(set(times))
-    gaps = [after - before for before, after in itertools.pairwise(ordered)][-GAPS:]
+    """Whether the newest point is much older than the gaps between days let expect. `times` in seconds."""
+    days = sorted({time // DAY_S for time in times})
+    gaps = [after - before for before, after in itertools.pairwise(days)][-GAPS:]
     if len(gaps) < LEAST_GAPS:
         return False
     allowed = max(MISSING_GAPS * median(gaps), MISSING_LONGEST * max(gaps))
-    return now.timestamp() - ordered[-1] > allowed
+    return now.timestamp() - max(times) > allowed * DAY_S
 
 
 def _stopped(last: str, fingerprint: str, context: _Context) -> Alert:

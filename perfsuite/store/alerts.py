@@ -65,7 +65,7 @@ def newest_alerts() -> Select[AlertRow]:
 
 
 def given(
-    repository: str | None, case: str | None, states: Sequence[AlertState] | None
+    repository: str | None, case: str | None, states: Sequence[AlertState] | None, kind: str | None
 ) -> Iterator[ColumnElement[bool]]:
     """Conditions for what is given."""
     if repository is not None:
@@ -74,6 +74,8 @@ def given(
         yield AlertRow.case_id == case
     if states is not None:
         yield AlertRow.state.in_([state.value for state in states])
+    if kind is not None:
+        yield AlertRow.kind == kind
 
 
 def to_alert(row: AlertRow) -> Alert:

@@ -71,13 +71,32 @@ class JobReader:
         query = select(JobRow).where(JobRow.repository == repository, JobRow.key == key)
         return next(iter(self._all(query, to_job)), None)
 
-    def commands(self, repository: str, pull: int | None = None, verb: str | None = None) -> list[Command]:
-        """The oldest first; of one pull request, or of one kind."""
+    def commands(
+        self,
+        repository: str,
+        pull: int | None = None,
+        verb: str | None = None,
+        *,
+        source: str | None = None,
+        without: str | None = None,
+    ) -> list[Command]:
+        """The oldest first; of one pull request, or of one kind.
+
+        Args:
+            source: only those whose source begins so: there is one command for each head that ever was.
+            without: only those of which the argument of this name is not true.
+        """
         query = select(CommandRow).where(CommandRow.repository == repository)
         if pull is not None:
             query = query.where(CommandRow.pull == pull)
         if verb is not None:
             query = query.where(CommandRow.verb == verb)
+        if source is not None:
+            query = query.where(CommandRow.source.startswith(source, autoescape=True))
+        if without is not None:
+            # As `dumps` writes it; inside a text its quotation marks would have backslashes.
+            there = f"{dumps(without)}:true"
+            query = query.where(~CommandRow.arguments.contains(there, autoescape=True))
         # Sorted here: the databases have orders of their own.
         return sorted(self._all(query, to_command), key=lambda command: (command.at, command.source))
 

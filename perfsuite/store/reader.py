@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -74,13 +74,22 @@ class Reader:
         self.jobs = JobReader(engine, label)
         """What is to be done, who asked for it, and who does it."""
 
-    def runs(self, *, limit: int = 50, kind: str | None = None, repository: str | None = None) -> list[Run]:
-        """The newest runs first."""
+    def runs(
+        self,
+        *,
+        limit: int | None = 50,
+        kind: str | None = None,
+        repository: str | None = None,
+        shas: Collection[str] | None = None,
+    ) -> list[Run]:
+        """The newest runs first; of one kind or repository, or of some commits."""
         query = _newest_runs().limit(limit)
         if kind is not None:
             query = query.where(RunRow.kind == kind)
         if repository is not None:
             query = query.where(RunRow.repository == repository)
+        if shas is not None:
+            query = query.where(RunRow.sha.in_(shas))
         with self._session() as session:
             return _to_runs(session, query)
 
@@ -262,7 +271,13 @@ class Reader:
             .join(RunRow, ResultRow.run_id == RunRow.id)
             .join(EnvironmentRow, RunRow.environment_id == EnvironmentRow.id)
             .where(*_given(case, fingerprint, repository, kinds))
-            .order_by(func.coalesce(RunRow.committed_at, RunRow.started_at), RunRow.started_at, RunRow.id)
+            .order_by(
+                func.coalesce(RunRow.committed_at, RunRow.started_at),
+                # Commits of a batch that was merged have one time, to the second.
+                func.coalesce(RunRow.position, 0),
+                RunRow.started_at,
+                RunRow.id,
+            )
         )
         with self._session() as session:
             environments: dict[str, Environment] = {}
@@ -281,9 +296,10 @@ class Reader:
         repository: str | None = None,
         case: str | None = None,
         states: Sequence[AlertState] | None = None,
+        kind: str | None = None,
     ) -> list[Alert]:
-        """The newest alerts first; of one repository, case, or of some states."""
-        query = newest_alerts().where(*given(repository, case, states))
+        """The newest alerts first; of one repository, case or kind, or of some states."""
+        query = newest_alerts().where(*given(repository, case, states, kind))
         with self._session() as session:
             return read_alerts(session, query)
 

@@ -129,6 +129,7 @@ def run_values(run: Run, environment_id: str) -> Values:
         "author": commit.author,
         "branch": commit.branch,
         "committed_at": commit.committed_at,
+        "position": commit.position,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
     }
@@ -154,7 +155,7 @@ def to_environment(row: EnvironmentRow) -> Environment:
 
 
 def to_run(row: RunRow, environment: Environment) -> Run:
-    commit = Commit(row.sha, row.subject, row.author, row.committed_at, row.branch, row.dirty)
+    commit = Commit(row.sha, row.subject, row.author, row.committed_at, row.branch, row.dirty, row.position)
     return Run(
         row.id,
         commit,

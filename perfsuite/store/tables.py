@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     DateTime,
     Dialect,
     Double,
@@ -110,6 +111,7 @@ class RunRow(Base):
     author: Mapped[str]
     branch: Mapped[str | None]
     committed_at: Mapped[datetime | None]
+    position: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 

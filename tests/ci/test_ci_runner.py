@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from ci.hub import PullRequest
 from ci.plan import plan_main, plan_pulls
 from ci.runner import MOST_ATTEMPTS, Runner, Terms
 from ci.workplace import Workplace
+from perfsuite.errors import Exit
 from perfsuite.model import Job, JobState, Verdict
 from perfsuite.stats.judge import judge
 from perfsuite.store import Store, open_store
@@ -134,6 +135,52 @@ def test_cancelling_ends_the_measurement_with_all_its_processes(bench: Bench) ->
     assert ended is not None and ended.state is JobState.CANCELLED
     assert not processes_in(bench.place.home)
     assert bench.runner.turn() is None
+
+
+def taken_over(bench: Bench, job: Job) -> Job:
+    """Another worker gives ours up for dead and takes its job."""
+    bench.store.jobs.release(NAME, "two", now(), stale_before=now() + timedelta(hours=1))
+    taken = bench.store.jobs.claim(NAME, "two", now())
+    assert taken is not None and taken.id == job.id
+    return taken
+
+
+def test_a_worker_that_was_given_up_for_dead_lets_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.watched.branch("endless")
+    bench.watched.commit("endless", sources(600))
+    job = bench.want_pull(bench.watched.push("endless", pull=7))
+    while not bench.store.jobs.job(job.id).total:
+        bench.runner.turn()
+        time.sleep(0.02)
+    taken = taken_over(bench, job)
+    monkeypatch.setattr("ci.runner.BEAT_S", 0.0)
+    assert processes_in(bench.place.home)
+    assert bench.runner.turn() == taken
+    assert bench.runner.job is None
+    assert not processes_in(bench.place.home)
+    assert bench.runner.turn() is None
+    bench.runner.close()
+    assert bench.store.jobs.job(job.id) == taken
+
+
+@pytest.mark.parametrize("ending", ["it ends", "it is cancelled", "the machine fails", "it is closed"])
+def test_nothing_is_written_into_what_another_has(bench: Bench, ending: str) -> None:
+    job = bench.want_pull(slower(bench))
+    bench.runner.turn()
+    child = bench.runner._child
+    assert child is not None
+    taken = taken_over(bench, job)
+    child.stop()
+    if ending == "it is cancelled":
+        assert bench.runner.cancel("superseded") == taken
+    elif ending == "it is closed":
+        bench.runner.close()
+    else:
+        status = Exit.OK if ending == "it ends" else Exit.MACHINE
+        assert bench.runner._ended(taken, status, {"done": 1}) == taken
+    assert bench.runner.job is None
+    assert bench.runner._child is None
+    assert bench.store.jobs.job(job.id) == taken
 
 
 def test_a_time_limit_ends_it(bench: Bench) -> None:

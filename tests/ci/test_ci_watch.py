@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fakehub import FakeGitHub
 from service import Service
-from watched import CASE, QUICK_S, SLOW_S, Watched, run, sources
+from watched import CASE, QUICK_S, SLOW_S, Watched, sources
 
-from perfsuite.model import AlertState, JobKind, JobState
+from perfsuite.model import JobKind, JobState
 
 
 @pytest.fixture
@@ -139,39 +139,6 @@ def test_a_fork_waits_for_a_maintainers_word_about_exactly_its_head(
     github.clock.advance(5)
     assert service.once() == 0, service.tail()
     assert service.conclusion(second) in ("success", "neutral")
-
-
-def test_what_was_accepted_is_expected_on_main(
-    watched: Watched, github: FakeGitHub, service: Service
-) -> None:
-    assert service.once() == 0, service.tail()
-    watched.branch("main")
-    touch(watched, "before", 9)
-    assert service.once() == 0, service.tail()
-    number = slow_pull(watched, github)
-    assert service.once() == 0, service.tail()
-    github.comment(number, "ann", f"/perf accept {CASE} on purpose")
-    assert service.once() == 0, service.tail()
-    github.merge(number)
-    _follow(watched)
-    touch(watched, "after", 7)
-    assert service.once() == 0, service.tail()
-    with service.store() as store:
-        alerts = [alert for alert in store.reader.alerts() if alert.kind == "slower"]
-    assert [alert.state for alert in alerts] == [AlertState.EXPECTED], alerts
-    assert alerts[0].changed_by == "ann" and f"#{number}" in alerts[0].reason
-
-
-def touch(watched: Watched, name: str, count: int) -> None:
-    """Commits to main that could move the benchmark and do not."""
-    for number in range(count):
-        watched.commit(f"{name} {number}", {"toy/touched.py": f"NAME = '{name} {number}'\n"})
-    watched.push("main")
-
-
-def _follow(watched: Watched) -> None:
-    run(watched.clone, "fetch", "--quiet", "origin")
-    run(watched.clone, "checkout", "--quiet", "-B", "main", "origin/main")
 
 
 def _measured(service: Service, sha: str) -> bool:

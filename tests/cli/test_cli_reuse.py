@@ -12,6 +12,9 @@ import pytest
 from cli_fakes import CASES, MACHINE, Cli, FakeSession, result, slower
 
 from perfsuite.cli import reuse
+from perfsuite.cli.lockstep import _earlier_times
+from perfsuite.cli.measuring import now
+from perfsuite.cli.series import stored_series
 from perfsuite.measure import outcome
 from perfsuite.model import REUSED, Side
 from perfsuite.store import open_store
@@ -148,6 +151,72 @@ def test_a_machine_that_moved_says_nothing(cli: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(judge, "machine_sentence", lambda *_: "the canary moved by 3 %")
     again(cli)
     assert cli.session.measured == list(CASES)
+
+
+@pytest.fixture
+def stranger(cli: Cli) -> Cli:
+    """The only comparison that is stored is one of a stranger's code."""
+    cli.database.unlink()
+    assert cli("compare", "HEAD~1", "HEAD", "--untrusted").code == 1
+    cli.session.measured.clear()
+    return cli
+
+
+def test_a_strangers_comparison_is_no_source_for_anybody(stranger: Cli) -> None:
+    again(stranger, "--untrusted")
+    assert stranger.session.measured == list(CASES)
+    assert "head is code from outside" in stranger("report").out
+    with open_store(stranger.database, create=False) as store:
+        assert store.reader.noise("watched", MACHINE.fingerprint) == {}
+    again(stranger)
+    assert stranger.session.measured == 2 * list(CASES)
+
+
+def test_neither_canaries_nor_series_hear_of_strangers(stranger: Cli) -> None:
+    for command in (("compare", "HEAD~1", "HEAD"), ("run",), ("run", "--revision", "HEAD", "--untrusted")):
+        stranger(*command)
+    with open_store(stranger.database, create=False) as store:
+        trusted, untrusted = store.reader.comparisons()
+        later = replace(trusted, base=replace(trusted.base, started_at=now() + timedelta(days=1)))
+        bases = [point.run.id for point in store.reader.series(CASES[0], kinds=["base"])]
+        assert sorted(bases) == sorted([trusted.base.id, untrusted.base.id])
+        assert len(_earlier_times(store.reader, later, CASES[0])) == 1
+        (one,) = stored_series(store.reader, CASES[0])
+        assert len(store.reader.series(CASES[0], kinds=["run"])) == 2
+        assert [point.run.environment.details.get("untrusted") for point in one.points] == [None]
+
+
+def test_a_stranger_may_be_told_what_was_measured_before(cli: Cli) -> None:
+    again(cli, "--untrusted")
+    assert cli.session.measured == []
+    with open_store(cli.database, create=False) as store:
+        assert len(store.reader.noise("watched", MACHINE.fingerprint)) == len(CASES)
+
+
+def test_a_strangers_comparison_is_not_the_answer_to_once(stranger: Cli) -> None:
+    assert stranger("compare", "HEAD~1", "HEAD", "--once", "--untrusted").code == 1
+    assert stranger.session.measured == []
+    assert stranger("compare", "HEAD~1", "HEAD", "--once").code == 1
+    assert stranger.session.measured == list(CASES)
+    assert stranger("compare", "HEAD~1", "HEAD", "--once", "--untrusted").code == 1
+    assert stranger.session.measured == list(CASES)
+
+
+@pytest.mark.parametrize("first", [(), ("--untrusted",)], ids=["trusted", "stranger"])
+@pytest.mark.parametrize("command", [("compare", "HEAD~1", "HEAD"), ("run",)], ids=lambda words: words[0])
+def test_nothing_is_resumed_with_other_trust(
+    cli: Cli, command: tuple[str, ...], first: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(case: str) -> None:
+        if case == CASES[2]:
+            raise KeyboardInterrupt
+
+    other = () if first else ("--untrusted",)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.session, "before", stop)
+        cli(*command, "--profile", "full", *first)
+    assert "measuring everything" in cli(*command, "--profile", "full", "--resume", *other).err
+    assert "resuming" in cli(*command, "--profile", "full", "--resume", *first).err
 
 
 def test_noise_is_told_once(cli: Cli) -> None:

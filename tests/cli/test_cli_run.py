@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cli_fakes import CASES, Cli, result
 
+from perfsuite.cli.series import stored_series
 from perfsuite.model import Status
 from perfsuite.store import open_store
 
@@ -36,6 +37,19 @@ def test_a_run_is_measured_stored_and_shown(cli: Cli) -> None:
         assert (run.kind, run.repository, run.profile) == ("run", "watched", "pr")
         assert store.reader.finished_cases(run.id) == set(CASES)
     assert cli.git("status", "--porcelain") == ""
+
+
+def test_commits_of_one_second_keep_their_order(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a rebase makes them; measured newest first, as a backfill does."""
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-01T12:00:00Z")
+    shas = [cli.commit(f"{number}\n") for number in range(4)]
+    for sha in reversed(shas[:3]):
+        assert cli("run", "--revision", sha, "--branch", "main").code == 0
+    assert cli("run").code == 0
+    with open_store(cli.database, create=False) as store:
+        (series,) = stored_series(store.reader, CASES[0], branch="main")
+    assert [point.run.commit.sha for point in series.points] == shas
+    assert [point.run.commit.position for point in series.points] == [2, 3, 4, 5]
 
 
 def test_the_session_is_told_what_was_asked(cli: Cli) -> None:

@@ -186,7 +186,35 @@ def test_nights_and_weekends_are_usual_gaps() -> None:
     series = history((len(hours), 1.0), times=tuple(START.timestamp() + 3600 * hour for hour in hours))
     last = START + timedelta(hours=hours[-1])
     assert update(series, now=last + timedelta(hours=70)) == []
-    assert [one.kind for one in update(series, now=last + timedelta(hours=120))] == ["missing"]
+    assert [one.kind for one in update(series, now=last + timedelta(days=6))] == ["missing"]
+
+
+def spread(days: Sequence[int], each: int, apart_s: float) -> Series:
+    """So many runs on each of these days, one after the other."""
+    times = [START.timestamp() + 86_400 * day + apart_s * i for day in days for i in range(each)]
+    return history((len(times), 1.0), times=tuple(times))
+
+
+@pytest.mark.parametrize("apart_s", [0.1, 400.0])
+def test_a_backfill_says_nothing_of_what_is_usual(apart_s: float) -> None:
+    """Sixty commits measured in a row, alone, or on top of a series that is measured once a week."""
+    alone = spread([0], 60, apart_s)
+    assert [update(alone, now=START + timedelta(days=days)) for days in (1, 2, 30)] == [[]] * 3
+    weekly = spread([0, 7, 14, 21, 28], 1, 0)
+    filled = replace(
+        history((65, 1.0)), times=(*weekly.times, *(weekly.times[-1] + apart_s * i for i in range(1, 61)))
+    )
+    for series in (weekly, filled):
+        assert update(series, now=START + timedelta(days=60)) == []
+        (alert,) = update(series, now=START + timedelta(days=64))
+        assert alert.kind == "missing"
+
+
+def test_a_busy_series_is_not_missed_over_a_long_weekend() -> None:
+    busy = spread(range(4), 100, 600.0)
+    last = START + timedelta(days=3, seconds=99 * 600)
+    assert update(busy, now=last + timedelta(days=4, hours=12)) == []
+    assert [one.kind for one in update(busy, now=last + timedelta(days=5, hours=1))] == ["missing"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

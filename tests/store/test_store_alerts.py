@@ -51,6 +51,9 @@ def test_alerts_are_newest_first_and_filtered(store: Store) -> None:
     assert reader.alerts(states=[AlertState.NOISE, AlertState.FIXED]) == [alert(2, state=AlertState.NOISE)]
     assert reader.alerts("owner/name", ALERT.case, [AlertState.OPEN]) == [alert(1)]
     assert reader.alerts(states=[]) == []
+    store.save_alerts([alert(5, kind="silent")])
+    assert reader.alerts(kind="silent") == [alert(5, kind="silent")]
+    assert reader.alerts("x/y", kind="silent") == []
 
 
 def test_an_alert_is_found_by_the_beginning_of_its_id(store: Store) -> None:

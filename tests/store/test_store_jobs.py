@@ -211,6 +211,27 @@ def test_a_command_is_handled_once_and_its_job_comes_with_it(store: Store) -> No
     assert check(store) == []
 
 
+def test_commands_are_found_by_their_source_and_by_what_they_lack(store: Store) -> None:
+    given = {
+        "comment/1": {"told": True},
+        "comment/2": {"told": False, "reason": '"told":true', "untold": True},
+        "comment/3": {},
+        "seen/1": {},
+        "seen/2": {"told": True},
+    }
+    for source, arguments in given.items():
+        store.jobs.add_command(replace(COMMAND, source=source, arguments=arguments))
+
+    def sources(**wanted: str) -> list[str]:
+        return [command.source for command in store.jobs.commands(REPOSITORY, **wanted)]
+
+    assert sources(without="told") == ["comment/2", "comment/3", "seen/1"]
+    assert sources(source="seen/") == ["seen/1", "seen/2"]
+    assert sources(source="comment/", without="told") == ["comment/2", "comment/3"]
+    assert sources(source="comment_") == []
+    assert sources(without="%") == sources() == list(given)
+
+
 def test_a_job_that_cannot_be_stored_takes_its_command_with_it(store: Store) -> None:
     store.jobs.add(make_job(1))
     with pytest.raises(StoreError):

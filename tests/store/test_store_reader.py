@@ -27,6 +27,10 @@ def test_runs_are_newest_first_and_filtered(store: Store) -> None:
     assert [run.id[:8] for run in store.reader.runs(limit=2)] == ids[:2]
     assert [run.id[:8] for run in store.reader.runs(kind="head")] == ["00000005"]
     assert [run.repository for run in store.reader.runs(repository="other/one")] == ["other/one"]
+    shas = {make_run(number).commit.sha for number in (1, 4, 9)}
+    assert [run.id[:8] for run in store.reader.runs(shas=shas)] == ["00000004", "00000001"]
+    assert store.reader.runs(shas=[]) == []
+    assert len(store.reader.runs(limit=None)) == 5
 
 
 def test_repositories_are_those_of_the_runs(store: Store) -> None:
@@ -141,6 +145,16 @@ def test_cases_of_all_runs_and_of_one(store: Store) -> None:
     assert store.reader.cases() == ["a[1]", "b", "c\x00", "é"]
     assert store.reader.finished_cases(make_run(0).id) == {"a[1]", "b"}
     assert store.reader.finished_cases("unknown") == set()
+
+
+def test_commits_of_one_second_are_ordered_by_their_place(store: Store) -> None:
+    """Measured newest first, as a backfill does."""
+    for number, place in enumerate((4, 3, 2, None), start=1):
+        run = make_run(number)
+        run = replace(run, commit=replace(run.commit, committed_at=NOON, position=place))
+        store.start_run(run)
+        store.save_result(run.id, make_result("a"))
+    assert [point.run.commit.position for point in store.reader.series("a")] == [None, 2, 3, 4]
 
 
 def test_a_series_is_ordered_by_commit_and_kept_apart_by_environment(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -101,6 +103,18 @@ def test_a_database_of_before_there_were_jobs_is_kept(store_url: str) -> None:
         assert store.jobs.jobs() == store.jobs.commands(COMMAND.repository) == store.jobs.workers() == []
         assert store.jobs.add_command(COMMAND, make_job())
         assert store.jobs.jobs() == [make_job()]
+        assert check(store) == []
+
+
+def test_runs_of_before_there_were_positions_are_kept(store_url: str) -> None:
+    run = make_run()
+    with open_store(store_url) as store:
+        store.start_run(replace(run, commit=replace(run.commit, position=7)))
+        store.save_result(run.id, make_result())
+    migrate(parse_address(store_url), "0003")
+    with open_store(store_url) as store:
+        assert store.reader.runs() == [run]
+        assert store.reader.results(run.id) == [make_result()]
         assert check(store) == []
 
 
