@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -70,6 +70,9 @@ class Watcher:
     _approved: set[int] = field(default_factory=set)
     _dirty: set[int] = field(default_factory=set)
     """Pull requests whose comment may have to change."""
+    _keys: dict[int, str] = field(default_factory=dict)
+    _measured: int = 0
+    """Runs of main since the start: each may change what is new in a pull request."""
     _since: datetime | None = None
     _due_s: float = 0.0
     _errors: int = 0
@@ -117,7 +120,7 @@ class Watcher:
         """One look at everything that is due; never waits for long."""
         if self.seconds() >= self._due_s:
             self._guarded(self.reconcile)
-        self._work()
+        self._guarded(self._work)
         self._guarded(lambda: self._publish_dirty(force=False))
 
     def reconcile(self) -> None:
@@ -144,10 +147,22 @@ class Watcher:
         )
         self._apply(plan)
         self.handler.acknowledge()
-        self._dirty |= set(pulls) | asked
+        self._dirty |= asked | self._changed(pulls)
         for job in self.main.reconcile(now):
             log.info("wanted: %s", job.key)
         self._errors = 0
+
+    def _changed(self, pulls: Mapping[int, PullRequest]) -> set[int]:
+        """Those where something that their comment shows may have changed: texts are not made for nothing."""
+        keys = {number: self._key(pull) for number, pull in pulls.items()}
+        changed = {number for number, key in keys.items() if self._keys.get(number) != key}
+        self._keys = keys
+        return changed
+
+    def _key(self, pull: PullRequest) -> str:
+        jobs = self.store.jobs.jobs(self.hub.repository, pull=pull.number)
+        states = [(job.id, job.state, job.message, job.done, job.comparison) for job in jobs]
+        return repr((pull.head, pull.base_branch, pull.number in self._approved, states, self._measured))
 
     def _apply(self, plan: Plan) -> None:
         for cancel in plan.cancel:
@@ -209,6 +224,7 @@ class Watcher:
         if changed.pull is not None:
             self._dirty.add(changed.pull)
         elif changed.state is JobState.SUCCEEDED:
+            self._measured += 1
             self.main.measured(changed, now)
         if changed.state is not JobState.RUNNING:
             self._progress_s = 0.0
@@ -243,7 +259,7 @@ class Watcher:
         habits = self.habits
         self.store.jobs.beat(Worker(habits.worker, self.hub.repository, now, now, gpu=habits.gpu))
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], object]) -> None:
         """GitHub's trouble is waited out, longer each time; anything expected is told and tried again."""
         try:
             work()

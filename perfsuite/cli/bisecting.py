@@ -239,6 +239,8 @@ class _Searching:
             resume=what.resume,
             once=what.resume,
             reuse=reuse,
+            # The good end has been merged; a commit before the one that was found may be a stranger's.
+            merged_base=base == 0,
             case_timeout_s=what.case_timeout_s,
         )
         self.told.case(what.commits[head].label, f"against {what.commits[base].label}")

@@ -39,6 +39,7 @@ class Request:
         resume: goes on with such a comparison that was interrupted.
         once: such a comparison that is finished is reported, and nothing is measured then.
         reuse: what an earlier comparison timed of the same machine code is taken over.
+        merged_base: base has been merged: it is trusted even where head is not.
     """
 
     sides: Sides
@@ -49,6 +50,7 @@ class Request:
     case_timeout_s: float | None = None
     once: bool = False
     reuse: bool = False
+    merged_base: bool = True
 
 
 def measure(plan: Plan, store: Store, repository: Repository, request: Request) -> ComparisonReport:
@@ -179,6 +181,7 @@ def _settings(plan: Plan, reader: Reader, comparison: Comparison, request: Reque
         veto=request.kind != "noise" and plan.profile != "full",
         needs=Decider(comparison),
         known=Known(reader, comparison) if request.reuse else nothing_known,
+        trusted_base=request.merged_base,
     )
 
 

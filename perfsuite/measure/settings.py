@@ -99,6 +99,7 @@ class Settings:
         confinement: how trials are shut in, as `perfsuite.measure.sandbox.probe` found it possible; None:
             they are not.
         trusted: False where head (of a run: the tree) is the code of strangers.
+        trusted_base: False where base is theirs too: the commit before the one that a bisect found.
         look: called between pairs, while no trial holds the GPU: whoever is there then is a stranger.
         known: of a comparison, what need not be timed again.
     """
@@ -120,6 +121,7 @@ class Settings:
     known: Known = nothing_known
     confinement: Confinement | None = None
     trusted: bool = True
+    trusted_base: bool = True
 
     @property
     def gpu(self) -> bool:

@@ -27,8 +27,8 @@ class SidePlan:
 
     @property
     def trusted(self) -> bool:
-        """Base is: it has been merged."""
-        return self.settings.trusted or self.side is Side.BASE
+        """Base is, where it has been merged."""
+        return self.settings.trusted or (self.side is Side.BASE and self.settings.trusted_base)
 
 
 class TreeSide:
