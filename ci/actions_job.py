@@ -165,7 +165,8 @@ def _measured(kind: JobKind, prepared: Prepared, wanted: Wanted, options: Option
                 echo(words.read())
                 time.sleep(_POLL_S if status is None else 0)
             told = (str(job.facts[name]) for name in ("confinement", "machine") if job.facts.get(name))
-            return _Ended(status, job.comparison, child.last_words(), tuple(told))
+            said = child.last_words() or f"exit status {status}"
+            return _Ended(status, job.comparison, said, tuple(told))
 
 
 def _job(kind: JobKind, wanted: Wanted, options: Options) -> Job:
@@ -198,7 +199,7 @@ def _merge_base(repository: Repository, wanted: Wanted, options: Options) -> Ite
     try:
         base = repository.ensure_merge_base(tip, wanted.head).sha
     except UsageError as error:
-        raise NothingToMeasure(f"no merge base with {wanted.base_branch}: {error.what}") from error
+        raise NothingToMeasure(f"no common history with {wanted.base_branch}") from error
     if base == wanted.head:
         raise NothingToMeasure(f"{base[:10]} is in {wanted.base_branch} already")
     with _checkout(repository, base, options) as prepared:

@@ -81,6 +81,8 @@ def _state(stage: Stage) -> CheckState:
 
 def _conclusion(view: View, report: ComparisonReport | None, sorting: Sorted | None) -> str:
     """Red only for a new regression; neutral where nothing was decided at all, or not everything measured."""
+    if view.stage is Stage.FAILED and view.machine_trouble:
+        return "neutral"
     if view.stage in _CONCLUSIONS:
         return _CONCLUSIONS[view.stage]
     if report is None or sorting is None:

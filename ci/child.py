@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ GRACE_S = 15.0
 """A comparison that is told to end takes its trials and worktrees down first."""
 _READ = 1 << 16
 _TAIL_BYTES = 8192
+_ERROR = re.compile(r"^(?:error|bug): ", re.MULTILINE)
+"""How `perfsuite` begins to tell how it failed."""
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -113,15 +116,12 @@ class Child:
             self._events = -1
 
     def last_words(self) -> str:
-        """The end of what it printed: its error, if it had one."""
+        """Its error, if it told of one; empty otherwise: whatever else it printed is not for everybody."""
         with contextlib.suppress(OSError), self._log.open("rb") as log:
             log.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
             text = log.read().decode(errors="replace")
-            for prefix in ("error: ", "bug: "):
-                place = text.rfind(f"\n{prefix}") + 1 if f"\n{prefix}" in text else text.find(prefix)
-                if place >= 0:
-                    return text[place + len(prefix) :].strip()
-            return "\n".join(text.strip().splitlines()[-5:])
+            *_, last = _ERROR.split(text)
+            return last.strip() if _ERROR.search(text) else ""
         return ""
 
     def _signal(self, number: int) -> None:

@@ -6,21 +6,25 @@ and its answer follow; a crash between the two is made good at the next turn (`a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ci import orders
 from ci.approval import LABEL, Approved, NotYet, approval
 from ci.comment import MARKER
-from ci.hub import Comment, Hub, PullRequest, Reaction
+from ci.hub import Comment, Gone, Hub, HubBusy, PullRequest, Reaction
 from ci.orders import Order
 from ci.plan import asked_job
 from perfsuite.cases import match_cases
+from perfsuite.errors import PerfsuiteError, StoreError
 from perfsuite.model import CaseComparison, Command, Job, JobKind
 from perfsuite.report.escape import code, text
 from perfsuite.store import Store
 
+log = logging.getLogger("perfsuite.ci")
 ACKNOWLEDGED = "acknowledged"
 """Key in a command's arguments: GitHub has its reaction and its answer."""
 SEEN = "seen"
@@ -29,6 +33,18 @@ _BAD = ("unknown", "refused")
 
 Verdicts = Callable[[PullRequest], Sequence[CaseComparison]]
 """What is red in the newest comparison of a pull request's head."""
+
+
+@contextlib.contextmanager
+def passing_over(what: str) -> Iterator[None]:
+    """What GitHub refuses of one pull request is told and does not stop the others. While GitHub or the store
+    is away, everything waits."""
+    try:
+        yield
+    except (HubBusy, StoreError):
+        raise
+    except (PerfsuiteError, Gone) as error:
+        log.warning("%s: %s", what, error)
 
 
 def seen_source(pull: PullRequest) -> str:
@@ -50,17 +66,16 @@ class Handler:
     ) -> set[int]:
         """Handles the commands among comments. The numbers of the pull requests that they are about."""
         touched = set()
-        us = self.hub.author().casefold()
         for comment in comments:
             pull = pulls.get(comment.pull)
-            if pull is None or comment.author is None or comment.author.casefold() == us:
-                continue
-            if MARKER in comment.body or self._known(comment):
+            # Ours are known by their markers, not by their author: the token may be a maintainer's own.
+            if pull is None or comment.author is None or MARKER in comment.body or self._known(comment):
                 continue
             order = orders.parse(comment.body)
             if order is not None:
-                self._handle(comment, comment.author, order, pull, now)
-                touched.add(pull.number)
+                with passing_over(f"{comment.url or comment.id}"):
+                    self._handle(comment, comment.author, order, pull, now)
+                    touched.add(pull.number)
         return touched
 
     def approved(self, pull: PullRequest, now: datetime) -> bool:
@@ -68,6 +83,11 @@ class Handler:
         for exactly that head."""
         if not pull.foreign(self.hub.repository):
             return True
+        with passing_over(f"#{pull.number}"):
+            return self._approved(pull, now)
+        return False
+
+    def _approved(self, pull: PullRequest, now: datetime) -> bool:
         approvals = self.store.jobs.commands(self.hub.repository, pull=pull.number, verb="approve")
         seen = self._first_seen(pull)
         events = self.hub.events(pull.number) if self.label in pull.labels else []
@@ -92,10 +112,13 @@ class Handler:
         jobs, repository = self.store.jobs, self.hub.repository
         for command in jobs.commands(repository, source="comment/", without=ACKNOWLEDGED):
             number = int(command.source.removeprefix("comment/"))
-            bad = command.verb in _BAD
-            self.hub.react(number, Reaction.REFUSED if bad else _REACTIONS.get(command.verb, Reaction.SEEN))
-            if command.answer:
-                self._answer(command)
+            kind = Reaction.REFUSED if command.verb in _BAD else _REACTIONS.get(command.verb, Reaction.SEEN)
+            with passing_over(f"#{command.pull}"):
+                self.hub.react(number, kind)
+            with passing_over(f"#{command.pull}"):
+                if command.answer:
+                    self._answer(command)
+            # What GitHub refuses (a conversation that was locked) it will refuse again.
             arguments = {**command.arguments, ACKNOWLEDGED: True}
             jobs.change_command(repository, command.source, arguments=arguments)
 

@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 
 from ci.child import child_environ
 from ci.hub import Gone, Hub
+from ci.issues import WAITING, sync_issues
 from ci.plan import plan_main
 from ci.runner import Terms
 from ci.silence import SILENT, silent, to_alerts
 from ci.workplace import Workplace
+from perfsuite.errors import UsageError
 from perfsuite.model import Alert, AlertState, Command, Job, JobKind, JobState
 from perfsuite.store import Store
 
@@ -25,7 +27,6 @@ _MOST_JOBS = 2 * MOST_COMMITS
 """A commit has one job, made when it is new: the newest of them are those of these commits, and of as many
 that a force-push left behind."""
 _UPDATE_TIMEOUT_S = 600.0
-_WAITING = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
 
 
 @dataclass(slots=True)
@@ -38,12 +39,18 @@ class MainLine:
     profile: str = "pr"
     quiet_after: timedelta = timedelta(days=3)
     worker_after: timedelta = timedelta(hours=1)
+    issues: bool = False
+    """Whether open alerts are told as issues."""
     _tip: str = field(default="")
+    _told: list[Alert] | None = field(default=None)
+    """The open alerts that the issues tell of; None where that is not known."""
 
     def reconcile(self, now: datetime) -> list[Job]:
         """New commits of the main line become jobs; what should have arrived and did not becomes an alert."""
         added = self._new_jobs(now)
         self._listen(now)
+        if self.issues:
+            self._tell()
         return added
 
     def measured(self, job: Job, now: datetime) -> None:
@@ -91,7 +98,7 @@ class MainLine:
 
     def _expect(self, now: datetime) -> None:
         """Alerts of what was accepted in a pull request are expected: somebody has said who and why."""
-        waiting = self.store.reader.alerts(self.hub.repository, states=_WAITING)
+        waiting = self.store.reader.alerts(self.hub.repository, states=WAITING)
         if not waiting:
             return
         for command in self.store.jobs.commands(self.hub.repository, verb="accept"):
@@ -144,6 +151,20 @@ class MainLine:
         known = self.store.reader.alerts(repository, kind=SILENT)
         alerts = to_alerts(quiet, repository, known, now)
         self.store.save_alerts(alerts)
+
+    def _tell(self) -> None:
+        """Alerts become issues, whoever changed them: a run, a silence, or a person who triaged."""
+        repository = self.hub.repository
+        waiting = self.store.reader.alerts(repository, states=WAITING)
+        if waiting == self._told:
+            return
+        try:
+            whole = sync_issues(self.hub, self.store.reader.alerts(repository))
+        except UsageError as error:
+            # Issues are switched off, or not ours to write: no reason to stop measuring, nor to ask again.
+            log.warning("issues cannot be written: %s", error.what)
+            whole = True
+        self._told = waiting if whole else None
 
     def _newest_commit_at(self) -> datetime | None:
         """Of the commits that a run was wanted of."""

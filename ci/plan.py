@@ -53,17 +53,17 @@ def plan_pulls(
         jobs: of pull requests, over or not, in any order.
         merged: pull requests that are closed because they were merged: what runs for them may end.
     """
-    heads = {pull.number: pull.head for pull in pulls}
+    present = {pull.number: pull for pull in pulls}
     add = []
-    for pull in pulls:
+    for pull in present.values():
         if pull.number in approved:
-            key = _free_key(f"pull/{pull.number}/{pull.head}", pull.head, jobs)
+            key = _free_key(pull, jobs)
             if key:
                 add.append(_job(repository, JobKind.COMPARE, key, pull.head, now, pattern, profile, pull))
     cancel = [
         Cancel(job, why)
         for job in jobs
-        if not job.state.over and job.pull is not None and (why := _unwanted(job, heads, merged))
+        if not job.state.over and job.pull is not None and (why := _unwanted(job, present, merged))
     ]
     return Plan(tuple(add), tuple(cancel))
 
@@ -141,23 +141,32 @@ def asked_job(
     )
 
 
-def _free_key(key: str, head: str, jobs: Sequence[Job]) -> str | None:
+def compared_with(job: Job, pull: PullRequest) -> bool:
+    """Whether a job is of a pull request's present head and base branch."""
+    return job.head == pull.head and job.facts.get("base_branch", pull.base_branch) == pull.base_branch
+
+
+def _free_key(pull: PullRequest, jobs: Sequence[Job]) -> str | None:
     """The key under which a head is still to be measured; None where it is, or is going to be.
 
-    A head that was superseded and comes back (a force-push to and fro) gets another job.
+    A head that was superseded and comes back (a force-push to and fro) gets another job, and so does one
+    whose pull request goes to another branch now.
     """
+    key = f"pull/{pull.number}/{pull.head}"
     mine = [job for job in jobs if job.key == key or job.key.startswith(f"{key}#")]
-    if any(job.state is not JobState.CANCELLED for job in mine):
+    if any(job.state is not JobState.CANCELLED and compared_with(job, pull) for job in mine):
         return None
     return f"{key}#{len(mine) + 1}" if mine else key
 
 
-def _unwanted(job: Job, heads: Mapping[int, str], merged: Collection[int]) -> str:
+def _unwanted(job: Job, present: Mapping[int, PullRequest], merged: Collection[int]) -> str:
     assert job.pull is not None
-    head = heads.get(job.pull)
-    if head is None:
+    pull = present.get(job.pull)
+    if pull is None:
         return "" if job.pull in merged and job.state is JobState.RUNNING else CLOSED
-    return "" if job.head == head else f"superseded by {head[:10]}"
+    if job.head != pull.head:
+        return f"superseded by {pull.head[:10]}"
+    return "" if compared_with(job, pull) else f"the base branch is {pull.base_branch} now"
 
 
 def _job(

@@ -14,6 +14,7 @@ from ci.checks import check_of, kernels_to_place
 from ci.handling import SEEN, seen_source
 from ci.hub import Check, CheckState, Hub, PullRequest
 from ci.metrics import metrics
+from ci.plan import CLOSED, compared_with
 from ci.post import PullComments, upsert
 from ci.rules import trunk_of
 from ci.sorting import launch_orders, sort_cases
@@ -33,6 +34,8 @@ from perfsuite.stats.judge import judge
 from perfsuite.store import Reader, Store
 
 CHECK = "perfsuite"
+FINISHED = "finished"
+"""Key in what is kept of a head: its check has had its last word."""
 SHOWN_ASKED = 5
 """Of what people asked for, the newest so many are in the comment."""
 _STAGES = {
@@ -42,6 +45,10 @@ _STAGES = {
     JobState.FAILED: Stage.FAILED,
     JobState.CANCELLED: Stage.CANCELLED,
 }
+
+
+_ENDED = (Stage.DONE, Stage.FAILED, Stage.NOTHING)
+_ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Sources(Protocol):
@@ -91,38 +98,74 @@ class Publisher:
     main_branch: str = "main"
 
     def publish(self, pull: PullRequest, *, approved: bool) -> None:
-        """Brings the comment and the check of a pull request up to date. Safe to repeat at any time."""
-        seen = self.seen(pull)
-        view, job = self.view(pull, approved=approved)
-        body = pull_body(view)
-        check = self._check(view, job)
-        told = dict(seen.arguments)
-        for name, value in (("comment", _digest(body)), ("check", _digest(repr(check)))):
-            if told.get(name) == value:
-                continue
-            if name == "comment":
-                upsert(PullComments(self.hub, pull.number), body)
-            else:
-                self.hub.publish_check(check)
-            told[name] = value
-            self.store.jobs.change_command(seen.repository, seen.source, arguments=told)
-        self.close_checks(pull.number)
+        """Brings the comment and the checks of a pull request up to date. Safe to repeat at any time."""
+        view = self.view(pull, approved=approved)
+        active = self.store.jobs.jobs(self.hub.repository, pull=pull.number, states=_ACTIVE, limit=1)
+        if pull.open or active or view.stage in _ENDED:
+            self._publish_comment(pull, pull_body(view))
+            self._publish_check(self.seen(pull), self._check(view))
+        for seen in self._left_behind(pull):
+            self._close_check(seen, pull, f"superseded by {pull.head[:10]}")
+        if not pull.open and not active:
+            self._close_check(self.seen(pull), pull, CLOSED)
 
-    def close_checks(self, number: int) -> None:
-        """Checks of heads that were left behind do not stay in progress for ever."""
-        jobs = self.store.jobs.jobs(self.hub.repository, pull=number, states=[JobState.CANCELLED])
-        for job in jobs:
-            if _is_main_job(job) and not job.facts.get("closed"):
-                title = job.message.splitlines()[0] if job.message else "cancelled"
-                self.hub.publish_check(
-                    Check(CHECK, job.head, job.id, CheckState.DONE, "cancelled", title[:140], title)
-                )
-                self.store.jobs.update(job.id, facts={**job.facts, "closed": True})
+    def forget(self, number: int) -> None:
+        """A pull request that is gone has nothing to be brought up to date."""
+        for seen in self.store.jobs.commands(self.hub.repository, pull=number, verb=SEEN):
+            self._finish(seen)
 
-    def view(self, pull: PullRequest, *, approved: bool) -> tuple[View, Job | None]:
-        """What is to be shown of its head, and the job that does it."""
+    def unfinished(self) -> set[int]:
+        """Numbers of the pull requests with a check that may not have its last word."""
+        seen = self.store.jobs.commands(self.hub.repository, verb=SEEN, without=FINISHED)
+        return {command.pull for command in seen}
+
+    def _publish_comment(self, pull: PullRequest, body: str) -> None:
+        # Of the pull request, not of its head: all heads share the one comment.
+        source = f"comment-of/{pull.number}"
+        jobs, repository, digest = self.store.jobs, self.hub.repository, _digest(body)
+        known = jobs.command(repository, source)
+        if known is not None and known.arguments.get("comment") == digest:
+            return
+        upsert(PullComments(self.hub, pull.number), body)
+        if known is None:
+            jobs.add_command(Command(repository, source, "published", pull.number, "", "", self.now()))
+        jobs.change_command(repository, source, arguments={"comment": digest})
+
+    def _publish_check(self, seen: Command, check: Check) -> None:
+        digest = _digest(repr(check))
+        if seen.arguments.get("check") == digest:
+            return
+        self.hub.publish_check(check)
+        self.store.jobs.change_command(seen.repository, seen.source, arguments={"check": digest})
+
+    def _left_behind(self, pull: PullRequest) -> list[Command]:
+        """Other heads of a pull request whose check may still be in progress."""
+        seen = self.store.jobs.commands(self.hub.repository, pull=pull.number, verb=SEEN, without=FINISHED)
+        return [command for command in seen if command.head != pull.head]
+
+    def _close_check(self, seen: Command, pull: PullRequest, words: str) -> None:
+        """The last word on a head: what was found of it, or why nothing was."""
+        view = self.view(replace(pull, head=seen.head), approved=True)
+        if view.stage in _ENDED:
+            check = self._check(view)
+        else:
+            check = Check(CHECK, seen.head, _identity(view), CheckState.DONE, "cancelled", words, words)
+        if "check" in seen.arguments:
+            self._publish_check(seen, check)
+        self._finish(seen)
+
+    def _finish(self, seen: Command) -> None:
+        arguments = {**self._arguments(seen), FINISHED: True}
+        self.store.jobs.change_command(seen.repository, seen.source, arguments=arguments)
+
+    def _arguments(self, seen: Command) -> dict[str, Any]:
+        found = self.store.jobs.command(seen.repository, seen.source)
+        return dict(found.arguments) if found else {}
+
+    def view(self, pull: PullRequest, *, approved: bool) -> View:
+        """What is to be shown of a pull request's head."""
         jobs = self.store.jobs.jobs(self.hub.repository, pull=pull.number)
-        job = next((job for job in jobs if _is_main_job(job) and job.head == pull.head), None)
+        job = next((job for job in jobs if _is_main_job(job) and compared_with(job, pull)), None)
         view = View(
             repository=self.hub.repository,
             pull=pull.number,
@@ -132,14 +175,14 @@ class Publisher:
             base_branch=pull.base_branch,
         )
         if job is None:
-            return view, None
+            return view
         view = replace(view, **_stage_of(job), base=job.base, notes=_notes(job))
         accepted = tuple(self.store.jobs.commands(self.hub.repository, pull=pull.number, verb="accept"))
         view = replace(view, accepted=accepted, extras=self._extras(jobs, pull.head))
         reference, previous = _newest_result(jobs, job)
         if reference:
             view = self._with_report(view, reference, previous, accepted, pull)
-        return view, job
+        return view
 
     def red_cases(self, pull: PullRequest) -> list[CaseComparison]:
         """The red cases of the newest results of a head: what can be accepted."""
@@ -189,11 +232,12 @@ class Publisher:
         shown = read_shown(self.store.reader, job.comparison) if _has_comparison(job) else None
         return asked_extra(job, shown.report if shown else None)
 
-    def _check(self, view: View, job: Job | None) -> Check:
+    def _check(self, view: View) -> Check:
         wanted = kernels_to_place(view)
         places = self.sources.definitions(view.head, wanted) if wanted else {}
-        identity = job.id if job else f"{view.pull}-{view.head}"
-        return check_of(view, identity, details_url=view.links.get("dashboard", ""), definitions=places)
+        return check_of(
+            view, _identity(view), CHECK, details_url=view.links.get("dashboard", ""), definitions=places
+        )
 
     def _links(self, comparison: Comparison) -> dict[str, str]:
         if not self.place.dashboard:
@@ -211,6 +255,11 @@ class Publisher:
         at = pull.seen_at or self.now()
         jobs.add_command(Command(self.hub.repository, source, SEEN, pull.number, pull.head, "", at))
         return jobs.command(self.hub.repository, source) or self.seen(pull)
+
+
+def _identity(view: View) -> str:
+    """How the one check of a head is found again, whichever job looks after it."""
+    return f"{view.pull}-{view.head}"
 
 
 def _is_main_job(job: Job) -> bool:
@@ -238,7 +287,9 @@ def _stage_of(job: Job) -> dict[str, Any]:
         stage, words = Stage.NOTHING, str(job.facts["nothing"])
     elif job.state is JobState.RUNNING and words:
         stage = Stage.WAITING
-    return {"stage": stage, "stage_text": words, "done": job.done, "total": job.total}
+    trouble = bool(job.facts.get("machine_trouble"))
+    counts = {"done": job.done, "total": job.total}
+    return {"stage": stage, "stage_text": words, "machine_trouble": trouble, **counts}
 
 
 def _notes(job: Job) -> tuple[str, ...]:

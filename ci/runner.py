@@ -6,10 +6,12 @@ on with the same job when it comes back, and the comparison under way is resumed
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ci.child import Child, child_environ
@@ -20,11 +22,16 @@ from perfsuite.store import Store
 
 MOST_ATTEMPTS = 3
 """What the machine failed at three times will not get better by itself."""
+MOST_CLAIMS = 2 * MOST_ATTEMPTS
+"""A job that was taken this often and never came to an end takes its service down with it."""
 PAUSE_S = 60.0
 """After trouble with the machine, times the number of attempts."""
 BEAT_S = 10.0
 """How often a job says that it lives; whoever does not for a few of these is gone."""
 _MESSAGE_CHARACTERS = 4000
+MACHINE_TROUBLE = "machine_trouble"
+"""Fact of a job that failed because of the machine: nothing is known against the code."""
+_SEE_LOG = "the log of this worker says more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Runner:
         """Args: lock: descriptor that measurements keep open."""
         self._store, self._place, self._terms, self._now, self._lock = store, place, terms, now, lock
         self._child: Child | None = None
+        self._secret_paths = _paths(place.folder.parents[1], terms.environ.get("HOME", ""))
         self._pause_until_s = 0.0
         self._beat_s = 0.0
         self.job: Job | None = None
@@ -72,7 +80,8 @@ class Runner:
         job = self.job
         self._drop()
         if job is not None:
-            self._write(job, state=JobState.QUEUED, message="")
+            # An attempt is counted where the machine failed, not where the service was asked to end.
+            self._write(job, state=JobState.QUEUED, message="", attempts=max(0, job.attempts - 1))
 
     def _take(self) -> Job | None:
         if time.monotonic() < self._pause_until_s:
@@ -83,6 +92,9 @@ class Runner:
         self.job = job
         if self._finished_before(job):
             return self._end(job, JobState.SUCCEEDED)
+        if job.attempts > MOST_CLAIMS:
+            ended = f"it ended its service {job.attempts - 1} times; {_SEE_LOG}"
+            return self._end(job, JobState.FAILED, message=ended)
         try:
             return self._begin(job)
         except NothingToMeasure as reason:
@@ -141,19 +153,19 @@ class Runner:
         assert self._child is not None
         if status in (Exit.OK, Exit.RED):
             return self._end(job, JobState.SUCCEEDED, **{**changes, "message": ""})
-        words = self._child.last_words() or f"exit status {status}"
+        words = self._child.last_words() or f"exit status {status}; {_SEE_LOG}"
         if status == Exit.USAGE:
-            return self._end(job, JobState.FAILED, **{**changes, "message": words[-_MESSAGE_CHARACTERS:]})
+            return self._end(job, JobState.FAILED, **{**changes, "message": words})
         updated = self._update(job, **changes)
         return self._again(updated, words) if self.job is not None else updated
 
     def _again(self, job: Job, words: str) -> Job:
         """The machine is to blame: later once more, a few times."""
-        message = words[-_MESSAGE_CHARACTERS:]
         if job.attempts >= MOST_ATTEMPTS:
-            return self._end(job, JobState.FAILED, message=message)
+            facts = {**job.facts, MACHINE_TROUBLE: True}
+            return self._end(job, JobState.FAILED, message=words, facts=facts)
         self._pause_until_s = time.monotonic() + PAUSE_S * job.attempts
-        return self._end(job, JobState.QUEUED, message=message)
+        return self._end(job, JobState.QUEUED, message=words)
 
     def _end(self, job: Job, state: JobState, **changes: Any) -> Job:
         self._drop()
@@ -172,8 +184,17 @@ class Runner:
 
     def _write(self, job: Job, **changes: Any) -> Job | None:
         """Changes a job that is ours; None where it is not: given up for dead, we lost it to another."""
+        if "message" in changes:
+            changes["message"] = self._public(changes["message"])[-_MESSAGE_CHARACTERS:]
+        if "facts" in changes:
+            facts = changes["facts"].items()
+            changes["facts"] = {name: self._public(v) if isinstance(v, str) else v for name, v in facts}
         running = (JobState.RUNNING,)
         return self._store.jobs.update_if(job.id, running, held_by=self._terms.worker, **changes)
+
+    def _public(self, words: str) -> str:
+        """Without this machine's folders: what a job says is told to everybody."""
+        return self._secret_paths.sub("…", words)
 
     def _drop(self) -> None:
         """Ends the measurement and lets go of the job."""
@@ -181,6 +202,14 @@ class Runner:
             self._child.close()
             self._child = None
         self.job = None
+
+
+def _paths(state: Path, home: str) -> re.Pattern[str]:
+    """The state folder and the home folder, wherever they stand in a text, the longest first."""
+    folders = {state.absolute(), state.resolve(), *([Path(home), Path(home).resolve()] if home else [])}
+    # `/` as a home would take the beginning of every path.
+    names = sorted({str(path) for path in folders if path != Path("/")}, key=len, reverse=True)
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names)) or '(?!)'})(?![\w-])")
 
 
 def arguments_of(job: Job, prepared: Prepared, terms: Terms) -> Iterator[str]:

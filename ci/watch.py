@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ci.handling import Handler
+from ci.handling import Handler, passing_over
 from ci.hub import Gone, Hub, HubBusy, PullRequest
 from ci.mainline import MainLine
 from ci.plan import Plan, plan_pulls
@@ -35,6 +35,7 @@ OVERLAP = timedelta(minutes=2)
 STALE = timedelta(minutes=10)
 """A job whose worker has not been heard of for this long is somebody else's."""
 BEAT_S = 30.0
+CLEAN_S = 86_400.0
 PROGRESS_S = 20.0
 """A comment is not edited more often than this to count cases."""
 TURN_S, IDLE_S = 0.25, 1.0
@@ -77,7 +78,12 @@ class Watcher:
     _due_s: float = 0.0
     _errors: int = 0
     _beat_s: float = 0.0
-    _progress_s: float = 0.0
+    _progress_s: float = -1e9
+    _shown: str = ""
+    """Id of the job whose progress was last published."""
+    _owed: Job | None = None
+    """A run of main from which nothing has followed yet."""
+    _clean_s: float = 0.0
 
     def begin(self) -> None:
         """Takes back what this worker had in hand when it was killed."""
@@ -93,7 +99,7 @@ class Watcher:
         self.begin()
         try:
             self.reconcile()
-            while self._work() or self.runner.job:
+            while self._work() or self._left_to_do():
                 self._publish_dirty(force=False)
                 time.sleep(TURN_S)
                 if self.seconds() >= self._due_s:
@@ -102,6 +108,10 @@ class Watcher:
             self._publish_dirty(force=True)
         finally:
             self.end()
+
+    def _left_to_do(self) -> bool:
+        waiting = self.store.jobs.jobs(self.hub.repository, states=[JobState.QUEUED], limit=1)
+        return self.runner.job is not None or bool(waiting)
 
     def end(self) -> None:
         self.runner.close()
@@ -127,6 +137,7 @@ class Watcher:
         """What GitHub says now becomes jobs, cancellations and answers."""
         self._due_s = self.seconds() + self.habits.interval_s
         repository, now = self.hub.repository, self.now()
+        self._take_back(now)
         pulls = {pull.number: pull for pull in self.hub.open_pulls()}
         self._pulls = pulls
         for pull in pulls.values():
@@ -147,10 +158,36 @@ class Watcher:
         )
         self._apply(plan)
         self.handler.acknowledge()
-        self._dirty |= asked | self._changed(pulls)
-        for job in self.main.reconcile(now):
-            log.info("wanted: %s", job.key)
+        self._dirty |= asked | self._changed(pulls) | (self.publisher.unfinished() - set(pulls))
+        with passing_over("the main line"):
+            for job in self.main.reconcile(now):
+                log.info("wanted: %s", job.key)
+            self._settle(now)
+        self._clean_up()
         self._errors = 0
+
+    def _take_back(self, now: datetime) -> None:
+        """Jobs of workers that went away, and what is ours in the store but not in hand: its end could not be
+        written down."""
+        jobs, repository, worker = self.store.jobs, self.hub.repository, self.habits.worker
+        jobs.release(repository, "", now, stale_before=now - STALE)
+        in_hand = self.runner.job.id if self.runner.job else ""
+        for job in jobs.jobs(repository, states=[JobState.RUNNING]):
+            if job.worker == worker and job.id != in_hand:
+                jobs.update_if(job.id, [JobState.RUNNING], held_by=worker, state=JobState.QUEUED)
+
+    def _settle(self, now: datetime) -> None:
+        """What follows from a run of main: done once, however often GitHub was away meanwhile."""
+        if self._owed is not None:
+            self.main.measured(self._owed, now)
+            self._owed = None
+
+    def _clean_up(self) -> None:
+        """Once a day, between two measurements."""
+        if self.runner.job is None and self.seconds() >= self._clean_s:
+            self._clean_s = self.seconds() + CLEAN_S
+            with passing_over("clean-up"):
+                self.place.clean_up(self._pulls)
 
     def _changed(self, pulls: Mapping[int, PullRequest]) -> set[int]:
         """Those where something that their comment shows may have changed: texts are not made for nothing."""
@@ -225,25 +262,28 @@ class Watcher:
             self._dirty.add(changed.pull)
         elif changed.state is JobState.SUCCEEDED:
             self._measured += 1
-            self.main.measured(changed, now)
+            self._owed = changed
+            self._settle(now)
+        if changed.state is not JobState.RUNNING or changed.id != self._shown:
+            self._shown, self._progress_s = changed.id, -PROGRESS_S
         if changed.state is not JobState.RUNNING:
-            self._progress_s = 0.0
             log.info("%s: %s%s", changed.key, changed.state, _after(changed.message))
         return True
 
     def _publish_dirty(self, *, force: bool) -> None:
         if not self._dirty or self._errors:
             return
-        counting = self.runner.job is not None and self.runner.job.done > 0
-        if counting and not force and self.seconds() - self._progress_s < PROGRESS_S:
+        measuring = self.runner.job is not None and not force
+        if measuring and self.seconds() - self._progress_s < PROGRESS_S:
             return
         self._progress_s = self.seconds()
         for number in sorted(self._dirty):
             pull = self._pulls.get(number)
-            if pull is None:
-                self._publish_closed(number)
-            else:
-                self.publisher.publish(pull, approved=number in self._approved)
+            with passing_over(f"#{number}"):
+                if pull is None:
+                    self._publish_closed(number)
+                else:
+                    self.publisher.publish(pull, approved=number in self._approved)
             self._dirty.discard(number)
 
     def _publish_closed(self, number: int) -> None:
@@ -251,6 +291,7 @@ class Watcher:
         try:
             pull = self.hub.pull(number)
         except Gone:
+            self.publisher.forget(number)
             return
         self.publisher.publish(pull, approved=True)
 

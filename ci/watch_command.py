@@ -81,10 +81,15 @@ def watch(
         str, typer.Option("--public-url", metavar="URL", help="Where --listen is reached from outside.")
     ] = "",
     dashboard: Annotated[str, typer.Option("--dashboard", metavar="URL", help="Comments link to it.")] = "",
-    worker: Annotated[str, typer.Option("--worker", metavar="NAME", help="Default: the host's name.")] = "",
+    worker: Annotated[
+        str, typer.Option("--worker", metavar="NAME", help="Default: of the host and --state.")
+    ] = "",
     quiet_days: Annotated[
         float, typer.Option("--quiet-days", min=0, help="So long without a run is an alert.")
     ] = 3.0,
+    issues: Annotated[
+        bool, typer.Option("--issues", help="An issue for each open alert of the main line.")
+    ] = False,
     state: _State = _DEFAULT_STATE,
     db: _Database = None,
 ) -> None:
@@ -99,6 +104,7 @@ def watch(
     hide_environment()
     log_to()
     state = state.absolute()
+    repo = _once_each(repo)
     hubs = _hubs(repo, environ, token_env, app_id, app_key, api_url)
     _make_state(state)
     options = Options(
@@ -116,6 +122,7 @@ def watch(
         pictures=f"{public_url.rstrip('/')}/pictures" if public_url and listen else "",
         label=label,
         quiet_after=timedelta(days=quiet_days),
+        issues=issues,
     )
     with open_store(_database(db, environ, state)) as store:
         wake = _listen(listen, environ.get(secret_env, ""), secret_env, repo, store) if listen else None
@@ -163,6 +170,14 @@ def health(
             ]
     typer.echo("\n".join(found) or "Nothing is silent.")
     raise typer.Exit(Exit.RED if found else Exit.OK)
+
+
+def _once_each(repositories: Sequence[str]) -> list[str]:
+    """GitHub does not tell upper from lower case."""
+    found: dict[str, str] = {}
+    for name in repositories:
+        found.setdefault(name.casefold(), name)
+    return list(found.values())
 
 
 def _hubs(

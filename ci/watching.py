@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from ci.watch import Habits, Watcher, serve
 from ci.workplace import Workplace
 from perfsuite.store import Store
 
+_DIGITS = 6
+"""Of a hash: enough to tell the services of one host apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -33,6 +37,8 @@ class Options:
         git_url: clone from here instead of from where GitHub says.
         dashboard: address that comments link to.
         pictures: public address at which this service's pictures are reached.
+        worker: unique among all workers of the store; empty: of this host and state folder.
+        issues: whether each open alert has an issue on GitHub.
     """
 
     state: Path
@@ -50,6 +56,7 @@ class Options:
     label: str = LABEL
     quiet_after: timedelta = timedelta(days=3)
     worker_after: timedelta = timedelta(hours=1)
+    issues: bool = False
 
 
 def watch(
@@ -57,7 +64,9 @@ def watch(
 ) -> None:
     """Until it is told to stop (SIGTERM, Ctrl-C), or, with `once`, until nothing is left to do."""
     with contextlib.ExitStack() as stack:
-        watchers = [stack.enter_context(watcher_of(hub, store, options)) for hub in hubs]
+        watchers = [
+            stack.enter_context(watcher_of(hub, store, _options_for(hub, hubs, options))) for hub in hubs
+        ]
         if once:
             for watcher in watchers:
                 watcher.run_once()
@@ -68,6 +77,19 @@ def watch(
         serve(watchers, stop, wake)
 
 
+def default_worker(state: Path) -> str:
+    """Host, and which of its services: two on one host have a state folder each."""
+    digest = hashlib.sha256(str(state.absolute()).encode(errors="surrogateescape")).hexdigest()
+    return f"{socket.gethostname()}-{digest[:_DIGITS]}"
+
+
+def _options_for(hub: Hub, hubs: Sequence[Hub], options: Options) -> Options:
+    """Workers are known by their names alone: of several repositories each has a worker of its own."""
+    if len(hubs) == 1:
+        return options
+    return replace(options, worker=f"{options.worker or default_worker(options.state)}/{hub.repository}")
+
+
 @contextlib.contextmanager
 def watcher_of(hub: Hub, store: Store, options: Options) -> Iterator[Watcher]:
     """One repository's service; its folder is held as long."""
@@ -76,7 +98,7 @@ def watcher_of(hub: Hub, store: Store, options: Options) -> Iterator[Watcher]:
         place = Workplace(options.state, hub.repository, lambda: options.git_url, lambda: None)
     else:
         place = Workplace(options.state, hub.repository, hub.clone_url, hub.git_header)
-    worker = options.worker or socket.gethostname()
+    worker = options.worker or default_worker(options.state)
     terms = Terms(
         worker,
         options.environ,
@@ -105,6 +127,7 @@ def watcher_of(hub: Hub, store: Store, options: Options) -> Iterator[Watcher]:
                 options.profile,
                 options.quiet_after,
                 options.worker_after,
+                options.issues,
             ),
             Habits(options.interval_s, options.profile, options.pattern, worker),
             _now,

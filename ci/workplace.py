@@ -23,12 +23,18 @@ from perfsuite.model import Commit
 
 CACHE_LIMIT_BYTES = 20 << 30
 """Of the Triton caches and logs of one repository; above it the caches are made anew."""
+_CACHES = ("triton", "submodules")
+"""Below the checkout's state, in the order in which they go: the second has to be downloaded again."""
 _MOST_LOGS = 200
 CONFIG_FILE = "pyproject.toml"
 
 
 class NothingToMeasure(Exception):
     """There is a reason, and it is no failure."""
+
+
+class NoTable(UsageError):
+    """A commit that says nothing about benchmarks."""
 
 
 class CommitGone(Exception):
@@ -171,18 +177,21 @@ class Workplace:
             if self.mirror.changed_paths(parent.sha, commit.sha, globs)
         ]
 
-    def clean_up(self) -> None:
-        """Keeps caches and logs within bounds; nothing here is needed to go on."""
-        logs = sorted(self.logs.glob("*.log"), key=lambda file: file.stat().st_mtime)
-        for file in logs[:-_MOST_LOGS]:
-            file.unlink(missing_ok=True)
+    def clean_up(self, pulls: Collection[int] | None = None) -> None:
+        """Keeps caches and logs within bounds; nothing here is needed to go on.
+
+        Only while nothing is measured: a measurement works in the caches.
+
+        Args:
+            pulls: the open pull requests: heads of others are let go; None: all are kept.
+        """
         state = self.home / STATE_FOLDER
-        own = sorted((state / "logs").glob("*.log"), key=lambda file: file.stat().st_mtime)
-        for file in own[:-_MOST_LOGS]:
-            file.unlink(missing_ok=True)
-        if size_of(state) > CACHE_LIMIT_BYTES:
-            shutil.rmtree(state / "triton", ignore_errors=True)
-        self.mirror.prune()
+        for folder in (self.logs, state / "logs"):
+            _keep_newest(folder, _MOST_LOGS)
+        for cache in _CACHES:
+            if size_of(state) > CACHE_LIMIT_BYTES:
+                shutil.rmtree(state / cache, ignore_errors=True)
+        self.mirror.prune(pulls)
         self.mirror.gc()
 
     def _at(self, sha: str, branch: str) -> Prepared:
@@ -190,8 +199,13 @@ class Workplace:
         self.mirror.home(self.home, sha)
         try:
             config = _config_of(self.home)
+        except NoTable:
+            missing = f"there is no [tool.perfsuite] table in {CONFIG_FILE} at {sha[:10]}"
+            raise NothingToMeasure(f"no baseline: {missing}") from None
         except UsageError as error:
-            raise NothingToMeasure(f"no baseline: at {sha[:10]} {error.what}") from error
+            # Published: the file's name is known to everybody, its folder here is nobody's business.
+            words = error.what.replace(f"{self.home.resolve()}/", "").replace(f"{self.home}/", "")
+            raise NothingToMeasure(f"no baseline: at {sha[:10]} {words}") from error
         if not (self.home / config.suite).exists():
             raise NothingToMeasure(f"no baseline: {sha[:10]} has no benchmarks at {config.suite}")
         return Prepared(self.home, config, sha)
@@ -213,11 +227,12 @@ def _config_of(folder: Path) -> Config:
     """The configuration that lies in a folder, not one further up, which is another project's.
 
     Raises:
-        UsageError: there is none, or it is broken.
+        NoTable: there is none.
+        UsageError: it is broken.
     """
-    config = load_config(folder, {}, required=True)
-    if config.root != folder.resolve():
-        raise UsageError(f"{CONFIG_FILE} has no [tool.perfsuite] table")
+    config = load_config(folder, {}, required=False)
+    if config.file is None or config.root != folder.resolve():
+        raise NoTable(f"{CONFIG_FILE} has no [tool.perfsuite] table")
     return config
 
 
@@ -225,6 +240,16 @@ def globs_of(config: Config) -> tuple[str, ...]:
     """What can move a benchmark: the configured paths, the benchmarks and the configuration itself."""
     suite = config.suite.rstrip("/")
     return tuple(dict.fromkeys((*config.paths, suite, f"{suite}/**", CONFIG_FILE)))
+
+
+def _keep_newest(folder: Path, most: int) -> None:
+    """Removes all logs of a folder but so many; one may be removed by hand meanwhile."""
+    ages: dict[Path, float] = {}
+    for file in folder.glob("*.log"):
+        with contextlib.suppress(FileNotFoundError):
+            ages[file] = file.stat().st_mtime
+    for file in sorted(ages, key=lambda file: (ages[file], file.name))[:-most]:
+        file.unlink(missing_ok=True)
 
 
 def size_of(folder: Path) -> int:

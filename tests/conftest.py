@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import pytest
+
+# What this run was asked for is not for the pytest processes that tests start.
+os.environ.pop("PYTEST_ADDOPTS", None)
 
 # The same examples every time: a test that fails fails for everybody.
 hypothesis.settings.register_profile("project", derandomize=True, deadline=None)

@@ -61,6 +61,8 @@ class View:
     base_branch: str = ""
     stage_text: str = ""
     """What it waits for, why it failed, why there is nothing to do."""
+    machine_trouble: bool = False
+    """Of FAILED: the machine is to blame, not the code."""
     done: int = 0
     total: int = 0
     report: ComparisonReport | None = None

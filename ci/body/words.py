@@ -77,6 +77,8 @@ def title(view: View) -> str:
     """The first line that people see."""
     if view.stage is Stage.MEASURING:
         return f"Measuring {view.done}/{view.total}." if view.total else "Measuring."
+    if view.stage is Stage.FAILED and view.machine_trouble:
+        return "Not measured: trouble with the machine."
     sorting = view.sorting()
     if view.stage is Stage.DONE and view.report is not None and sorting is not None:
         return answer(view.report, sorting)

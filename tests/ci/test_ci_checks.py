@@ -71,6 +71,7 @@ def of(*cases: CaseComparison) -> View:
         ),
         (of(), CheckState.DONE, "neutral"),
         (view(Stage.FAILED), CheckState.DONE, "failure"),
+        (replace(view(Stage.FAILED), machine_trouble=True), CheckState.DONE, "neutral"),
         (view(Stage.CANCELLED), CheckState.DONE, "cancelled"),
         (view(Stage.NOTHING), CheckState.DONE, "neutral"),
         (view(Stage.UNAPPROVED), CheckState.QUEUED, None),
@@ -84,6 +85,12 @@ def test_state_and_conclusion(shown: View, state: CheckState, conclusion: str | 
     assert 0 < len(found.title) <= MOST_TITLE and "\n" not in found.title
     assert found.details_url == "https://ci.example.com/1"
     assert found == check(shown), "the same view gives the same check"
+
+
+def test_trouble_of_the_machine_is_called_so() -> None:
+    failed = view(Stage.FAILED)
+    assert check(replace(failed, machine_trouble=True)).title == "Not measured: trouble with the machine."
+    assert check(failed).title == "The measurement failed."
 
 
 def test_what_is_accepted_or_on_main_is_green() -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from watched import CASE, SLOW_S, Watched, run, sources
 
+from ci import workplace
 from ci.hub import PullRequest
 from ci.plan import plan_main, plan_pulls
-from ci.runner import MOST_ATTEMPTS, Runner, Terms
-from ci.workplace import Workplace
+from ci.runner import MACHINE_TROUBLE, MOST_ATTEMPTS, MOST_CLAIMS, Runner, Terms
+from ci.workplace import NothingToMeasure, Workplace
 from perfsuite.errors import Exit
 from perfsuite.model import Job, JobState, Verdict
 from perfsuite.stats.judge import judge
@@ -31,7 +32,7 @@ class Bench:
     """A runner with everything that it needs."""
 
     def __init__(self, folder: Path, store: Store, watched: Watched, lock: int, **terms: float) -> None:
-        self.store, self.watched = store, watched
+        self.store, self.watched, self.lock = store, watched, lock
         self.place = Workplace(folder / "state", NAME, lambda: str(watched.origin), lambda: None)
         environ = {**os.environ, "SOME_TOKEN": "secret"}
         self.runner = Runner(store, self.place, Terms("one", environ, confine=False, **terms), now, lock)
@@ -205,7 +206,115 @@ def test_a_machine_that_fails_is_tried_again_and_then_given_up(
         assert changed is not None
         attempts.append(changed.state)
     assert attempts == [JobState.QUEUED] * (MOST_ATTEMPTS - 1) + [JobState.FAILED]
-    assert bench.store.jobs.job(job.id).attempts == MOST_ATTEMPTS
+    given_up = bench.store.jobs.job(job.id)
+    assert given_up.attempts == MOST_ATTEMPTS
+    assert given_up.facts[MACHINE_TROUBLE] is True
+    assert str(bench.place.folder.parents[1]) not in given_up.message
+
+
+def test_a_job_that_ends_its_service_is_given_up(bench: Bench) -> None:
+    job = bench.want_pull(slower(bench))
+    for _ in range(MOST_CLAIMS):
+        assert bench.store.jobs.claim(NAME, "one", now()) is not None
+        bench.store.jobs.release(NAME, "one", now())
+    ended = bench.runner.turn()
+    assert ended is not None and (ended.id, ended.state) == (job.id, JobState.FAILED)
+    assert ended.message.startswith(f"it ended its service {MOST_CLAIMS} times")
+    assert MACHINE_TROUBLE not in ended.facts
+
+
+def test_an_end_in_order_costs_no_attempt(bench: Bench) -> None:
+    job = bench.want_pull(slower(bench))
+    for _ in range(MOST_CLAIMS + 1):
+        bench.runner.turn()
+        assert bench.store.jobs.job(job.id).attempts == 1
+        bench.runner.close()
+    left = bench.store.jobs.job(job.id)
+    assert (left.state, left.attempts) == (JobState.QUEUED, 0)
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (
+            "noise\nerror: no such luck\n  next: {state}/home is full\n",
+            "no such luck\n  next: …/home is full",
+        ),
+        ("bug: KeyError\n  next: report {home}/crash.txt\n", "KeyError\n  next: report …/crash.txt"),
+        ("some error: words\n{home}/private\n", "exit status 3; the log of this worker says more"),
+        ("", "exit status 3; the log of this worker says more"),
+    ],
+)
+def test_only_an_error_is_told_and_without_this_machines_folders(
+    bench: Bench, tmp_path: Path, printed: str, told: str
+) -> None:
+    state, home = bench.place.folder.parents[1], tmp_path / "people" / "ann"
+    environ = {**os.environ, "HOME": str(home)}
+    bench.runner = Runner(bench.store, bench.place, Terms("one", environ, confine=False), now, bench.lock)
+    bench.want_pull(slower(bench))
+    taken = bench.runner.turn()
+    child = bench.runner._child
+    assert taken is not None and child is not None
+    child.stop()
+    child._log.write_text(printed.format(state=state, home=home))
+    ended = bench.runner._ended(taken, Exit.MACHINE, {})
+    assert (ended.state, ended.message) == (JobState.QUEUED, told)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("[project]\nname = 'x'\n", "there is no [tool.perfsuite] table in pyproject.toml at {sha}"),
+        (
+            "[tool.perfsuite]\nsuite = 'b'\nwrong = 1\n",
+            "at {sha} pyproject.toml: tool.perfsuite.wrong is not a key",
+        ),
+    ],
+)
+def test_a_baseline_that_is_none_is_told_without_its_folder(bench: Bench, config: str, words: str) -> None:
+    sha = bench.watched.commit("bare", {"pyproject.toml": config})
+    bench.watched.push("main")
+    with pytest.raises(NothingToMeasure) as reason:
+        bench.place.prepare_commit(sha, "main")
+    assert str(reason.value).startswith(f"no baseline: {words.format(sha=sha[:10])}")
+
+
+def test_cleaning_up_keeps_the_newest_logs_and_small_caches(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workplace, "_MOST_LOGS", 2)
+    base = run(bench.watched.clone, "rev-parse", "main")
+    head = slower(bench)
+    bench.place.prepare_pull(7, head, "main")
+    state = bench.place.home / ".perfsuite"
+    for folder in (bench.place.logs, state / "logs"):
+        folder.mkdir(parents=True)
+        for age in range(4):
+            file = folder / f"{age}.log"
+            file.write_text("words")
+            os.utime(file, (1000 - age, 1000 - age))
+    caches = [state / name / "kept" for name in ("triton", "submodules")]
+    for file in caches:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * 1000)
+    bench.place.clean_up([7])
+    for folder in (bench.place.logs, state / "logs"):
+        assert sorted(file.name for file in folder.iterdir()) == ["0.log", "1.log"]
+    assert all(file.exists() for file in caches)
+    assert bench.place.mirror.pull_head(7) == head
+    # Above the limit the first cache goes; what is within it then stays.
+    monkeypatch.setattr(workplace, "CACHE_LIMIT_BYTES", 1500)
+    bench.place.clean_up([])
+    assert [file.exists() for file in caches] == [False, True]
+    assert bench.place.mirror.pull_head(7) is None
+    monkeypatch.setattr(workplace, "CACHE_LIMIT_BYTES", 0)
+    bench.place.clean_up([])
+    assert not caches[1].exists()
+    assert bench.place.prepare_pull(7, head, "main").base == base
+
+
+def test_cleaning_up_before_anything_was_done_is_no_error(bench: Bench) -> None:
+    bench.place.clean_up()
 
 
 def test_commits_of_main_are_measured_for_the_series(bench: Bench) -> None:

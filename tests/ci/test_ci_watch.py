@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakehub import FakeGitHub
 from service import Service
-from watched import CASE, QUICK_S, SLOW_S, Watched, sources
+from watched import CASE, QUICK_S, SLOW_S, Watched, run, sources
 
 from perfsuite.model import JobKind, JobState
 
@@ -144,3 +144,83 @@ def test_a_fork_waits_for_a_maintainers_word_about_exactly_its_head(
 def _measured(service: Service, sha: str) -> bool:
     with service.store() as store:
         return any(run.commit.sha == sha and run.finished_at for run in store.reader.runs(kind="run"))
+
+
+def test_a_head_that_comes_back_has_its_own_verdict_again(
+    watched: Watched, github: FakeGitHub, service: Service
+) -> None:
+    number = slow_pull(watched, github)
+    first = github.items[number].head
+    assert service.once() == 0, service.tail()
+    run(watched.clone, "checkout", "--quiet", "-B", "slow", "main")
+    watched.commit("harmless", {"toy/more.py": "MORE = 1\n"})
+    second = watched.push("slow")
+    assert service.once() == 0, service.tail()
+    assert second[:10] in service.comment(number)
+    assert (service.conclusion(first), service.conclusion(second)) == ("failure", "success")
+    run(watched.clone, "checkout", "--quiet", "-B", "slow", first)
+    watched.push("slow")
+    assert service.once() == 0, service.tail()
+    assert first[:10] in service.comment(number) and "slower" in service.comment(number)
+    with service.store() as store:
+        assert len(store.reader.comparisons()) == 2, "it was not measured again"
+
+
+def test_another_base_branch_is_another_comparison(
+    watched: Watched, github: FakeGitHub, service: Service
+) -> None:
+    number = slow_pull(watched, github)
+    head = github.items[number].head
+    assert service.once() == 0, service.tail()
+    assert service.conclusion(head) == "failure"
+    watched.branch("release")
+    watched.commit("slow here too", sources(SLOW_S, **{"toy/more.py": "MORE = 1\n"}))
+    watched.push("release")
+    run(watched.clone, "checkout", "--quiet", "-B", "slow", "release")
+    watched.commit("on release", {"toy/other.py": "OTHER = 1\n"})
+    watched.push("slow")
+    github.edit(number, base_branch="release")
+    assert service.once() == 0, service.tail()
+    body = service.comment(number)
+    assert "<code>release</code>" in body and "slower" not in body
+
+
+def test_what_github_refuses_of_one_stops_no_other(
+    watched: Watched, github: FakeGitHub, service: Service
+) -> None:
+    locked = slow_pull(watched, github, "locked")
+    other = slow_pull(watched, github, "other")
+    order = github.comment(locked, "bob", "/perf run")
+    github.fail(403, times=None, method="POST", path=f"issues/{locked}/comments", message="locked")
+    github.fail(403, times=None, method="POST", path=f"comments/{order}/reactions", message="locked")
+    service.once()
+    assert not service.comment(locked)
+    assert CASE in service.comment(other)
+    assert service.conclusion(github.items[other].head) == "failure"
+
+
+def test_the_owner_of_the_token_may_give_commands(
+    watched: Watched, github: FakeGitHub, service: Service
+) -> None:
+    github.actions, github.login = False, "ann"
+    number = slow_pull(watched, github)
+    helping = github.comment(number, "ann", "/perf help")
+    assert service.once() == 0, service.tail()
+    assert github.reactions(helping) == ["+1"]
+    assert len([c for c in github.our_comments(number) if "perfsuite:reply" in c.body]) == 1
+    assert service.once() == 0, service.tail()
+    assert len([c for c in github.our_comments(number) if "perfsuite:reply" in c.body]) == 1
+
+
+def test_no_check_stays_in_progress(watched: Watched, github: FakeGitHub, service: Service) -> None:
+    number = slow_pull(watched, github, seconds=600)
+    head = github.items[number].head
+    fork = github.open_pull("theirs", head, author="mallory", head_repository="mallory/kernels")
+    service.start()
+    service.until(lambda: "measuring" in service.comment(number).casefold(), "the measurement")
+    github.close(number)
+    github.close(fork)
+    service.until(
+        lambda: {check.status for check in github.checks(head)} == {"completed"}, "the last word on both"
+    )
+    assert service.stop() == 0, service.tail()
