@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 
 # What this run was asked for is not for the pytest processes that tests start.
-os.environ.pop("PYTEST_ADDOPTS", None)
+for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+    os.environ.pop(name, None)
 
 # The same examples every time: a test that fails fails for everybody.
 hypothesis.settings.register_profile("project", derandomize=True, deadline=None)
