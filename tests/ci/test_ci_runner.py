@@ -225,7 +225,7 @@ def test_a_job_that_ends_its_service_is_given_up(bench: Bench) -> None:
 
 def test_an_end_in_order_costs_no_attempt(bench: Bench) -> None:
     job = bench.want_pull(slower(bench))
-    for _ in range(MOST_CLAIMS + 1):
+    for _ in range(MOST_ATTEMPTS + 1):
         bench.runner.turn()
         assert bench.store.jobs.job(job.id).attempts == 1
         bench.runner.close()
