@@ -1,10 +1,12 @@
-"""`perfsuite dashboard`: starts Streamlit on the page. Imports Streamlit only when it runs."""
+"""`perfsuite dashboard`: starts the server. Imports Streamlit only when it runs."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +17,7 @@ from perfsuite.errors import MachineError, UsageError
 
 PORT = 8501
 """Streamlit's own, so that what people know stays true."""
-_NEEDS = ("streamlit", "plotly", "pandas")
+_NEEDS = ("streamlit", "plotly", "pandas", "prometheus_client")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,19 +37,79 @@ def dashboard(
         str, typer.Option("--host", help="Address it listens on; 0.0.0.0 shows it to the network.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    base_path: Annotated[
+        str,
+        typer.Option("--base-path", metavar="PATH", help="Where a reverse proxy shows it, such as /perf."),
+    ] = "",
+    user_header: Annotated[
+        str | None,
+        typer.Option(
+            "--user-header",
+            metavar="NAME",
+            help="Header in which a trusted proxy names the visitor, who may then triage alerts.",
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="ADDRESS",
+            help="Whose --user-header counts: an address or a network; repeatable. Default: this machine.",
+        ),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Show measurements of an H200 that come with perfsuite.")
+    ] = False,
 ) -> None:
-    """Show runs, trends and comparisons in a browser, until Ctrl-C."""
+    """Show runs, trends and comparisons in a browser, until Ctrl-C.
+
+    It only reads, unless PERFSUITE_DASHBOARD_SECRET is set: whoever knows that secret may triage alerts.
+    """
     from perfsuite.config import load_config, override_database, process_environ
 
+    if demo and db:
+        raise UsageError("--demo brings its own database: --db has no place beside it", "give one of them")
     _require_extra()
+    from dashboard.proxy import LOCAL, networks
+
+    trusted = tuple(trusted_proxy or LOCAL)
+    networks(trusted)
+    base = base_path.strip("/")
+    _require_names(base, user_header)
     _require_free(host, port)
-    config = load_config(Path.cwd(), process_environ(), required=False)
-    database = override_database(config, db, Path.cwd()).database
+    with ExitStack() as stack:
+        if demo:
+            from dashboard.demonstration import demonstration
+
+            database = stack.enter_context(demonstration())
+        else:
+            config = load_config(Path.cwd(), process_environ(), required=False)
+            database = override_database(config, db, Path.cwd()).database
+        _hand_over(database, user_header, demo=demo)
+        _serve(host, port, database, base, user_header, trusted, browser=browser)
+    typer.echo("dashboard ended")
+
+
+def _hand_over(database: str, user_header: str | None, *, demo: bool) -> None:
+    """Tells the pages, which run in this process, what the command line said."""
+    from dashboard import access
+
     # Not an argument: a URL may hold a password, and arguments are shown to every user of the machine.
     os.environ["PERFSUITE_DB"] = database
-    typer.echo(f"dashboard: http://{_shown(host)}:{port}  (Ctrl-C ends it)")
-    _serve(host, port, headless=not browser)
-    typer.echo("dashboard ended")
+    os.environ[access.USER_HEADER] = user_header or ""
+    os.environ[access.DEMO] = "1" if demo else ""
+
+
+def _require_names(base_path: str, user_header: str | None) -> None:
+    if not re.fullmatch(r"[\w~-][\w.~-]*(/[\w~-][\w.~-]*)*", base_path or "x", re.ASCII):
+        raise UsageError(
+            f"--base-path {base_path!r} is no path of an address",
+            "write letters, digits and /, such as /perf",
+        )
+    if user_header is not None and not re.fullmatch(r"[\w-]+", user_header, re.ASCII):
+        raise UsageError(
+            f"--user-header {user_header!r} is no name of a header", "write one such as X-Forwarded-User"
+        )
 
 
 def _require_extra() -> None:
@@ -82,28 +144,24 @@ def _other(port: int) -> int:
     return port + 1 if port < 65535 else PORT
 
 
-def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
+def _serve(
+    host: str,
+    port: int,
+    database: str,
+    base_path: str,
+    user_header: str | None,
+    trusted: tuple[str, ...],
+    *,
+    browser: bool,
+) -> None:
+    from dashboard.access import Access
+    from dashboard.server import Settings, serve
 
+    settings = Settings(host, port, database, base_path, browser, user_header, trusted)
 
-def _serve(host: str, port: int, *, headless: bool) -> None:
-    from streamlit.web import bootstrap
+    def ready() -> None:
+        typer.echo(f"dashboard: {settings.url}  (Ctrl-C ends it)")
+        if Access.current().demo:
+            typer.echo("This is a demo: what you triage is forgotten when it ends.")
 
-    options = {
-        "server.address": host,
-        "server.port": port,
-        "server.headless": headless,
-        "server.fileWatcherType": "none",
-        # No outside requests: neither statistics nor the question for an e-mail address.
-        "browser.gatherUsageStats": False,
-        "server.showEmailPrompt": False,
-        "global.developmentMode": False,
-        "client.toolbarMode": "viewer",
-        "logger.hideWelcomeMessage": True,
-    }
-    # The keys of options are written with "_" on a command line, and turned back by this function only.
-    flags = {key.replace(".", "_"): value for key, value in options.items()}
-    bootstrap.load_config_options(flags)
-    bootstrap.run(str(Path(__file__).with_name("app.py")), False, [], flags)
+    serve(settings, ready)

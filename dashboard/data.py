@@ -1,29 +1,26 @@
-"""Cached reads of the store as model values. What is finished never changes and is kept."""
+"""Cached reads of the store as model values, for all pages. What is finished never changes and is kept."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
-from perfsuite.model import Comparison, ComparisonReport, Result, Run
+from perfsuite.model import Comparison, ComparisonReport, Run
 from perfsuite.stats.judge import judge
-from perfsuite.store import Store, open_store
-from perfsuite.store.reader import Reader, SeriesPoint
-from perfsuite.summary import TimeSummary
+from perfsuite.store import open_reader
+from perfsuite.store.reader import Reader
+from perfsuite.store.trends import HISTORY, Machine, Place
 
 FRESH_S = 10
 """Age at which a list is read again; so long a new run may stay unseen."""
-NEWEST_RUNS = 50
-NEWEST_COMPARISONS = 20
-_HISTORY = ("run", "import")
-"""Both sides of a comparison are timed with a second process on the GPU: short ops are then about 0.2 µs a
-launch faster than alone (seen on an H200, cause unknown), which would look like a change in the trend."""
+NEWEST = 100
+"""Comparisons and runs that are offered for choice; the address names older ones too."""
 _KEPT = 64
-"""Finished runs and comparisons held in memory."""
+"""Finished comparisons held in memory, judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,82 +47,55 @@ def _file(url: str) -> Path | None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _store(database: Database) -> Store:
-    return open_store(database.url, create=False)
+def reader(database: Database) -> Reader:
+    """The store, for reading only."""
+    return open_reader(database.url)
 
 
-def _reader(database: Database) -> Reader:
-    return _store(database).reader
+# Resources, not data: values are frozen, and a copy of 10,000 points at each choice would cost more than
+# reading them.
+@st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)
+def repositories(database: Database) -> Sequence[str]:
+    """Those of the newest runs first."""
+    return tuple(reader(database).trends.repositories())
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def runs(database: Database) -> list[Run]:
-    """Newest first, both sides of comparisons and imported ones included."""
-    return _reader(database).runs(limit=NEWEST_RUNS)
+@st.cache_resource(ttl=FRESH_S, max_entries=32, show_spinner=False)
+def machines(database: Database, repository: str) -> Sequence[Machine]:
+    """Environments that have runs of the history, the newest first."""
+    return tuple(reader(database).trends.machines(repository))
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def comparisons(database: Database) -> list[Comparison]:
-    return _reader(database).comparisons(limit=NEWEST_COMPARISONS)
+@st.cache_resource(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def cases(database: Database, repository: str, machine: str) -> Sequence[str]:
+    """Case ids that have a history there, sorted."""
+    return tuple(reader(database).trends.cases(repository, machine))
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def cases(database: Database) -> list[str]:
-    return _reader(database).cases()
+@st.cache_resource(ttl=FRESH_S, max_entries=16, show_spinner=False)
+def places(database: Database, repository: str, machine: str, newest: int | None = None) -> Sequence[Place]:
+    """The runs of the history there, the oldest first; all, or the newest."""
+    return tuple(reader(database).trends.places(repository, machine, kinds=HISTORY, limit=newest))
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def series(database: Database, case: str) -> list[SeriesPoint]:
-    """Of all environments, the oldest commit first.
-
-    Comparisons are no history: heads are mostly pull requests, and what is measured in pairs is not measured
-    alone. Their bases, else heads, stand in for a case that is in no run.
-    """
-    reader = _reader(database)
-    for kinds in (_HISTORY, ("base",)):
-        if points := reader.series(case, kinds=kinds):
-            return points
-    return reader.series(case)
-
-
-def run(database: Database, run_id: str) -> Run:
-    """Also one too old for the list of the newest."""
-    return _reader(database).run(run_id)
-
-
-def counts(database: Database, of: Run) -> Counter[str]:
-    """Results by status."""
-    return _counts(database, of.id, _stamp(of))
-
-
-def results(database: Database, of: Run) -> tuple[list[Result], dict[str, TimeSummary]]:
-    """Results without their samples, and the times by case."""
-    return _results(database, of.id, _stamp(of))
+@st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)
+def comparisons(database: Database) -> Sequence[Comparison]:
+    """The newest first."""
+    return tuple(reader(database).comparisons(limit=NEWEST))
 
 
 def report(database: Database, of: Comparison) -> ComparisonReport:
     """Judged anew from the stored samples."""
-    return _report(database, of.id, _stamp(of))
+    return _report(database, of.id, stamp(of))
 
 
-def _stamp(of: Run | Comparison) -> str:
+def stamp(of: Run | Comparison) -> str:
     """Changes when the cached value may have: never again for what is finished."""
     return of.finished_at.isoformat() if of.finished_at else f"running {int(time.time()) // FRESH_S}"
 
 
-@st.cache_data(max_entries=4 * NEWEST_RUNS, show_spinner=False)
-def _counts(database: Database, run_id: str, stamp: str) -> Counter[str]:
-    return Counter(r.status.value for r in _reader(database).results(run_id, samples=False))
-
-
-@st.cache_data(max_entries=_KEPT, show_spinner=False)
-def _results(database: Database, run_id: str, stamp: str) -> tuple[list[Result], dict[str, TimeSummary]]:
-    reader = _reader(database)
-    return reader.results(run_id, samples=False), reader.times(run_id)
-
-
-@st.cache_data(max_entries=_KEPT, show_spinner=False)
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
 def _report(database: Database, comparison_id: str, stamp: str) -> ComparisonReport:
-    reader = _reader(database)
-    comparison = reader.comparison(comparison_id)
-    return judge(comparison, reader.results(comparison.base.id), reader.results(comparison.head.id))
+    store = reader(database)
+    comparison = store.comparison(comparison_id)
+    return judge(comparison, store.results(comparison.base.id), store.results(comparison.head.id))

@@ -59,6 +59,10 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "streamlit": ("dashboard",),
     "plotly": ("dashboard",),
     "pandas": ("dashboard",),
+    "prometheus_client": ("dashboard",),
+    "starlette": ("dashboard",),
+    "uvicorn": ("dashboard",),
+    "markupsafe": ("dashboard",),
 }
 """What is not ours → where alone it may be imported."""
 

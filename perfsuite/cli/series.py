@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from perfsuite.model import Environment, Status, Timer
 from perfsuite.report.conditions import is_untrusted
+from perfsuite.report.environments import differences, machine_model
 from perfsuite.stats.rules import Series
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 KINDS = ("run", "import")
 """The sides of comparisons are no part of a series: a second process on the GPU makes short ops faster."""
 _TIMED = (Timer.GRAPH, Timer.EVENTS, Timer.WALL, Timer.IMPORTED)
-_FACTS = ("driver", "cuda", "torch", "triton", "python", "clocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def stored_series(
     groups: dict[tuple[str, object], list[SeriesPoint]] = {}
     for point in reader.series(case, repository=repository, kinds=KINDS):
         if _counts(point, branch):
-            groups.setdefault((point.run.repository, _machine(point.run.environment)), []).append(point)
+            groups.setdefault((point.run.repository, machine_model(point.run.environment)), []).append(point)
     found = [_joined(repository, case, points) for (repository, _), points in groups.items()]
     return sorted(found, key=lambda one: max(point.run.started_at for point in one.points))
 
@@ -80,12 +80,6 @@ def _counts(point: SeriesPoint, branch: str | None) -> bool:
     if not point.median_ns or point.median_ns <= 0:
         return False
     return branch is None or not commit.branch or commit.branch == branch.removeprefix("origin/")
-
-
-def _machine(environment: Environment) -> object:
-    if environment.gpu:
-        return environment.gpu, environment.gpu_memory_bytes
-    return environment.cpu or environment.host
 
 
 def _joined(repository: str, case: str, points: Sequence[SeriesPoint]) -> StoredSeries:
@@ -111,12 +105,7 @@ def _begin(points: Iterable[SeriesPoint]) -> tuple[datetime, str]:
 
 def _difference(before: SeriesPoint, after: SeriesPoint) -> str:
     """`driver 580.1 → 590.2, triton 3.6.0 → 3.7.1`, or another reason not to compare."""
-    old, new = before.run.environment, after.run.environment
-    changes = [
-        f"{name} {getattr(old, name)} → {getattr(new, name)}"
-        for name in _FACTS
-        if getattr(old, name) != getattr(new, name) and old.fingerprint != new.fingerprint
-    ]
+    changes = differences(before.run.environment, after.run.environment)
     if before.version != after.version:
         changes.append("benchmark changed")
     if before.timer is not after.timer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,9 +10,6 @@ if TYPE_CHECKING:
     from perfsuite.config import Config
     from perfsuite.model import ComparisonReport, Result, Run
     from perfsuite.store import Reader
-
-STORED = "stored"
-"""Kind of such a comparison; it is not stored itself: it can be made again at any time."""
 
 
 def compare_stored(
@@ -39,26 +35,12 @@ def compare_stored(
     Raises:
         UsageError: no such run, twice the same one, or runs of different environments.
     """
-    from perfsuite.errors import UsageError
-    from perfsuite.model import Comparison
+    from perfsuite.stats.stored import stored_comparison
     from perfsuite.stats.unpaired import unpaired_report
 
     base, head = reader.run(base_reference), reader.run(head_reference)
-    if base.id == head.id:
-        raise UsageError(
-            f"{base_reference!r} and {head_reference!r} are one run, {base.id[:12]} of {base.commit.label}",
-            "name two runs by the beginning of their ids",
-        )
-    comparison = Comparison(
-        id=hashlib.sha256(f"{base.id} {head.id}".encode()).hexdigest()[:32],
-        base=base,
-        head=head,
-        threshold=config.threshold if threshold is None else threshold,
-        started_at=head.started_at,
-        finished_at=head.finished_at,
-        case_thresholds=dict(config.case_thresholds),
-        kind=STORED,
-    )
+    share = config.threshold if threshold is None else threshold
+    comparison = stored_comparison(base, head, share, config.case_thresholds)
     base_results, head_results = reader.results(base.id), reader.results(head.id)
     names = list(dict.fromkeys(result.case for result in (*head_results, *base_results)))
     named = {case for one in controls for case in _chosen(one, names)}

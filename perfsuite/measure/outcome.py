@@ -11,6 +11,7 @@ from perfsuite.measure.player import BlockInfo, Gate
 from perfsuite.measure.process import CollectedCase, Ended
 from perfsuite.measure.roofline import roofline_ns
 from perfsuite.model import REUSED, Block, Environment, Launches, Result, Round, Scalar, Status, Timer
+from perfsuite.static.loop import is_listing
 from perfsuite.summary import summarize
 
 DOES_NOT_COMPILE = "does not compile for {target}: {message}"
@@ -37,9 +38,15 @@ def with_launches(result: Result, compiled: Compiled, seen: Launches | None = No
     """Machine code as compiled ahead, on both sides alike; what was seen on the device where that failed."""
     if compiled.launches is not None:
         extra = {**result.extra, **_known(compile_s=compiled.compile_s)}
-        return replace(result, launches=compiled.launches, extra=extra)
+        return replace(result, launches=_sound(compiled.launches), extra=extra)
     extra = {**result.extra, "compile_message": compiled.message}
-    return replace(result, launches=seen or Launches(opaque=(compiled.message,)), extra=extra)
+    return replace(result, launches=_sound(seen or Launches(opaque=(compiled.message,))), extra=extra)
+
+
+def _sound(launches: Launches) -> Launches:
+    """Without listings that are none: the code under test could write there too."""
+    kernels = (k if is_listing(k.listing) else replace(k, listing="") for k in launches.kernels)
+    return replace(launches, kernels=tuple(kernels))
 
 
 def with_gate(result: Result, gate: Gate) -> Result:

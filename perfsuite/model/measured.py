@@ -114,6 +114,9 @@ class Kernel:
     """Arguments that are not pointers, constexprs (the tile) included, by name."""
     instructions: Mapping[str, int] = field(default_factory=dict)
     """Static instruction mix: class of instruction → how many; empty where it is not known."""
+    listing: str = ""
+    """SASS of its main loop, one instruction a line; of a kernel without a loop all of it, up to
+    `static.loop.LISTING_LINES`. Empty where it is not known; it follows from the machine code, as the mix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,21 +42,22 @@ _LABEL_PX, _PLOT_PX, _VALUE_PX, _ROW_PX, _TOP_PX = 340, 330, 210, 22, 30
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """Changes → positions from 0 to 1."""
 
     low: float
     high: float
 
     def at(self, change: float) -> float:
+        """Where it lies; what is beyond the ends lies at the end."""
         return min(1.0, max(0.0, (change - self.low) / (self.high - self.low)))
 
 
 def forest_svg(report: ComparisonReport, *, limit: int = MOST_ROWS) -> str:
     """A forest plot of the timed cases, at most `limit`; of a report without times one that says so."""
-    cases = _timed(report)
-    groups, left = _grouped(cases[:limit]), len(cases) - limit
-    axis = _axis(cases)
+    cases = timed(report)
+    groups, left = by_family(cases[:limit]), len(cases) - limit
+    axis = axis_of(cases)
     parts, y = _scale(axis), _TOP_PX
     for family, members in groups:
         y += _ROW_PX
@@ -87,19 +88,19 @@ def forest_text(report: ComparisonReport, width: int = TEXT_WIDTH, rows: int = 2
 
     `●` is the change, `├──┤` its interval, `·` what is below the threshold, `│` no change.
     """
-    cases = _timed(report)
+    cases = timed(report)
     if not cases or rows < 3:
         return ""
     shown = len(cases)
     # The headings and the lines at top and bottom count too.
     while shown and _lines(cases[:shown]) + 1 + (shown < len(cases)) > rows:
         shown -= 1
-    groups = _grouped(cases[:shown])
+    groups = by_family(cases[:shown])
     labels = [_label(c) for c in cases[:shown]]
     label = min(_LABEL, max(map(cell_len, labels), default=0)) + 2
     value = max(len(_value(c)) for c in cases[:shown]) if shown else 0
     plot = max(10, width - label - value - 3)
-    axis = _axis(cases)
+    axis = axis_of(cases)
     lines = [" " * label + _text_scale(axis, plot)]
     for family, members in groups:
         lines.append(literal(family, width))
@@ -112,12 +113,12 @@ def forest_text(report: ComparisonReport, width: int = TEXT_WIDTH, rows: int = 2
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _timed(report: ComparisonReport) -> list[CaseComparison]:
+def timed(report: ComparisonReport) -> list[CaseComparison]:
     """Cases with a change, worst first as in the report."""
     return [compared for compared in report.comparisons if compared.change is not None]
 
 
-def _grouped(cases: Sequence[CaseComparison]) -> list[tuple[str, list[CaseComparison]]]:
+def by_family(cases: Sequence[CaseComparison]) -> list[tuple[str, list[CaseComparison]]]:
     """By family, the family of the worst case first."""
     groups: dict[str, list[CaseComparison]] = {}
     for compared in cases:
@@ -129,12 +130,13 @@ def _lines(cases: Sequence[CaseComparison]) -> int:
     return len(cases) + len({compared.family for compared in cases})
 
 
-def _axis(cases: Sequence[CaseComparison]) -> _Axis:
+def axis_of(cases: Sequence[CaseComparison]) -> Axis:
+    """Wide enough for the usual: see `_MOST_REACH`."""
     threshold = max((c.threshold or 0.0 for c in cases), default=0.0) or 0.01
     edges = [edge for c in cases for edge in (c.low, c.change, c.high) if edge is not None]
     usual = median(abs(c.change or 0.0) for c in cases) if cases else 0.0
     least, most = _LEAST_REACH * threshold, max(_MOST_REACH * threshold, _USUAL_REACH * usual)
-    return _Axis(
+    return Axis(
         -min(most, max(least, *(-edge for edge in edges), least)),
         min(most, max(least, *edges, least)),
     )
@@ -161,7 +163,7 @@ def _note(cases: Sequence[CaseComparison], left: int) -> str:
     return f"… {left} more" if left > 0 else ""
 
 
-def _bar(compared: CaseComparison, axis: _Axis, cells: int) -> str:
+def _bar(compared: CaseComparison, axis: Axis, cells: int) -> str:
     """One row of the plot."""
 
     def at(change: float) -> int:
@@ -179,7 +181,7 @@ def _bar(compared: CaseComparison, axis: _Axis, cells: int) -> str:
     return "".join(bar)
 
 
-def _text_scale(axis: _Axis, cells: int) -> str:
+def _text_scale(axis: Axis, cells: int) -> str:
     low, high = (format_share(edge) for edge in (axis.low, axis.high))
     zero = round(axis.at(0.0) * (cells - 1))
     line = f"{low:<{cells - len(high)}}{high}"
@@ -187,11 +189,11 @@ def _text_scale(axis: _Axis, cells: int) -> str:
     return f" {line[:zero]}0{line[zero + 1 :]}" if line[zero - 1 : zero + 2].isspace() else f" {line}"
 
 
-def _x(axis: _Axis, change: float) -> float:
+def _x(axis: Axis, change: float) -> float:
     return round(_LABEL_PX + axis.at(change) * _PLOT_PX, 1)
 
 
-def _scale(axis: _Axis) -> list[str]:
+def _scale(axis: Axis) -> list[str]:
     ends = ((axis.low, "start"), (0.0, "middle"), (axis.high, "end"))
     return [
         _words(_x(axis, change), _TOP_PX - 10, "0" if change == 0 else format_share(change), anchor=anchor)
@@ -199,7 +201,7 @@ def _scale(axis: _Axis) -> list[str]:
     ]
 
 
-def _row(compared: CaseComparison, axis: _Axis, y: int) -> list[str]:
+def _row(compared: CaseComparison, axis: Axis, y: int) -> list[str]:
     colour = _COLOURS.get(compared.verdict, _GREY)
     limit, middle = compared.threshold or 0.0, y - 4
     left, right = _x(axis, -limit), _x(axis, limit)
@@ -219,7 +221,7 @@ def _row(compared: CaseComparison, axis: _Axis, y: int) -> list[str]:
     return parts
 
 
-def _mark(change: float, axis: _Axis, y: int, colour: str) -> str:
+def _mark(change: float, axis: Axis, y: int, colour: str) -> str:
     """A dot; at the edge an arrow that points to where the change lies."""
     x = _x(axis, change)
     if axis.low <= change <= axis.high:

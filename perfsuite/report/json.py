@@ -139,7 +139,8 @@ def _time(result: Result) -> dict[str, Any] | None:
 
 
 def _kernel(kernel: Kernel) -> dict[str, Any]:
-    return {field.name: getattr(kernel, field.name) for field in fields(kernel)}
+    # The listing is a text of hundreds of lines.
+    return {field.name: getattr(kernel, field.name) for field in fields(kernel) if field.name != "listing"}
 
 
 def _compared(compared: CaseComparison) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def kernel_changes(base: Sequence[Kernel], head: Sequence[Kernel]) -> list[Kerne
     """The kernels that differ, grave ones first, else in order of launch.
 
     Kernels are matched by name; among equal names, equal ones first, then by position. The instruction mix
-    follows from the machine code and may be unknown on a side: it makes no difference of its own.
+    and the listing follow from the machine code and may be unknown on a side: they make no difference of
+    their own.
     """
     return sorted(_changes(_by_name(base), _by_name(head)), key=lambda change: not change.grave)
 
@@ -102,8 +103,13 @@ def _same_name(name: str, base: list[Kernel], head: list[Kernel]) -> Iterator[Ke
 
 
 def _without(kernels: Iterable[Kernel], others: Iterable[Kernel]) -> list[Kernel]:
-    known = [replace(other, instructions={}) for other in others]
-    return [kernel for kernel in kernels if replace(kernel, instructions={}) not in known]
+    known = [_launched(other) for other in others]
+    return [kernel for kernel in kernels if _launched(kernel) not in known]
+
+
+def _launched(kernel: Kernel) -> Kernel:
+    """The kernel without what was only read off its machine code and may be unknown on a side."""
+    return replace(kernel, instructions={}, listing="")
 
 
 def _change(label: str, base: Kernel, head: Kernel) -> KernelChange:

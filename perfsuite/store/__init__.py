@@ -2,6 +2,7 @@
 
 from perfsuite.store.check import check
 from perfsuite.store.exchange import ImportSummary, export_document, import_document
+from perfsuite.store.read_only import open_reader
 from perfsuite.store.reader import LATEST, Reader, SeriesPoint
 from perfsuite.store.writer import Store, open_store
 
@@ -14,5 +15,6 @@ __all__ = [
     "check",
     "export_document",
     "import_document",
+    "open_reader",
     "open_store",
 ]

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from perfsuite.errors import StoreError
@@ -51,7 +52,42 @@ def change_alert(
     values = {"state": state.value, "reason": reason, "changed_by": by, "changed_at": at}
     statement = update(AlertRow).where(AlertRow.id == alert_id).values(values)
     if connection.execute(statement).rowcount != 1:
-        raise StoreError(f"{label}: there is no alert {alert_id}", "`perfsuite alerts --all` lists them")
+        raise _unknown(label, alert_id)
+
+
+def change_alerts(
+    connection: Connection,
+    label: str,
+    seen: Iterable[Alert],
+    state: AlertState,
+    reason: str,
+    by: str,
+    at: datetime,
+) -> list[Alert]:
+    """Sets the state of all these alerts, or of none where somebody changed one of them since it was `seen`.
+
+    Returns:
+        Those that somebody changed, as they are now.
+
+    Raises:
+        StoreError: there is no such alert.
+    """
+    others: list[Alert] = []
+    # Sorted, so that two writers of the same alerts wait for each other instead of deadlocking.
+    wanted = {alert.id: alert for alert in sorted(seen, key=lambda item: item.id)}
+    for alert_id, alert in wanted.items():
+        # Locked where the database has locks of rows; SQLite's writer is alone from the beginning.
+        query = select(AlertRow.__table__).where(AlertRow.id == alert_id).with_for_update()
+        row = connection.execute(query).first()
+        if row is None:
+            raise _unknown(label, alert_id)
+        now = to_alert(row)
+        if (now.state, now.changed_at) != (alert.state, alert.changed_at):
+            others.append(now)
+    if not others:
+        for alert_id in wanted:
+            change_alert(connection, label, alert_id, state, reason, by, at)
+    return others
 
 
 def read_alerts(session: Session, query: Select[AlertRow]) -> list[Alert]:
@@ -78,7 +114,7 @@ def given(
         yield AlertRow.kind == kind
 
 
-def to_alert(row: AlertRow) -> Alert:
+def to_alert(row: AlertRow | Row[Any]) -> Alert:
     """The alert of a row.
 
     Raises:
@@ -108,6 +144,10 @@ def to_alert(row: AlertRow) -> Alert:
         changed_at=row.changed_at,
         metric=row.metric,
     )
+
+
+def _unknown(label: str, alert_id: str) -> StoreError:
+    return StoreError(f"{label}: there is no alert {alert_id}", "`perfsuite alerts --all` lists them")
 
 
 def _values(alert: Alert) -> Values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, not_, or_, select, text
 from sqlalchemy.orm import Session
 
 from perfsuite.errors import StoreError
@@ -15,7 +15,15 @@ from perfsuite.store.alerts import to_alert
 from perfsuite.store.engine import reading
 from perfsuite.store.failures import told
 from perfsuite.store.job_reader import to_command, to_job
-from perfsuite.store.rows import to_environment, to_kernel, to_launches, to_noise, to_result, to_thresholds
+from perfsuite.store.rows import (
+    to_environment,
+    to_kernel,
+    to_launches,
+    to_listing,
+    to_noise,
+    to_result,
+    to_thresholds,
+)
 from perfsuite.store.schema import REVISION, VERSION_TABLE
 from perfsuite.store.tables import (
     AlertRow,
@@ -26,9 +34,11 @@ from perfsuite.store.tables import (
     KernelRow,
     LaunchesRow,
     LaunchKernelRow,
+    ListingRow,
     NoiseRow,
     ResultRow,
     RunRow,
+    SeriesRow,
 )
 from perfsuite.store.writer import Store
 
@@ -46,7 +56,14 @@ def check(store: Store) -> list[str]:
         problems = list(_of_the_file(session))
         if any("malformed" in problem or "corrupt" in problem for problem in problems):
             return problems
-        return [*problems, *_version(session), *_links(session), *_duplicates(session), *_contents(session)]
+        return [
+            *problems,
+            *_version(session),
+            *_links(session),
+            *_duplicates(session),
+            *_series(session),
+            *_contents(session),
+        ]
 
 
 def _of_the_file(session: Session) -> Iterator[str]:
@@ -71,6 +88,7 @@ def _links(session: Session) -> Iterator[str]:
         (RunRow.environment_id, EnvironmentRow.id, RunRow.id),
         (ResultRow.run_id, RunRow.id, ResultRow.case_id),
         (ResultRow.launches_id, LaunchesRow.id, ResultRow.case_id),
+        (ResultRow.series_id, SeriesRow.id, ResultRow.case_id),
         (LaunchKernelRow.launches_id, LaunchesRow.id, LaunchKernelRow.position),
         (LaunchKernelRow.kernel_id, KernelRow.id, LaunchKernelRow.launches_id),
         (ComparisonRow.base_id, RunRow.id, ComparisonRow.id),
@@ -90,11 +108,30 @@ def _duplicates(session: Session) -> Iterator[str]:
         yield f"run {run_id}: {case} is stored {number} times"
 
 
+def _series(session: Session) -> Iterator[str]:
+    """Results that the history would show in another series than their own, or in none."""
+    shared = ("case_id", "version", "family", "device", "timer")
+    alike = [getattr(ResultRow, name) == getattr(SeriesRow, name) for name in shared]
+    alike += [getattr(RunRow, name) == getattr(SeriesRow, name) for name in ("repository", "kind")]
+    alike.append(EnvironmentRow.fingerprint == SeriesRow.fingerprint)
+    query = (
+        select(ResultRow.run_id, ResultRow.case_id)
+        .join(RunRow, ResultRow.run_id == RunRow.id)
+        .join(EnvironmentRow, RunRow.environment_id == EnvironmentRow.id)
+        .outerjoin(SeriesRow, ResultRow.series_id == SeriesRow.id)
+        .where(or_(SeriesRow.id.is_(None), not_(and_(*alike))))
+    )
+    for run_id, case in session.execute(query):
+        yield f"run {run_id}: {case} is not in the series that it belongs to"
+
+
 def _contents(session: Session) -> Iterator[str]:
     for environment in session.scalars(select(EnvironmentRow)):
         yield from _damage(partial(to_environment, environment))
     for kernel in session.scalars(select(KernelRow)):
         yield from _damage(partial(to_kernel, kernel.id, kernel.document))
+    for listing in session.scalars(select(ListingRow)):
+        yield from _damage(partial(to_listing, listing))
     for launches in session.scalars(select(LaunchesRow)):
         yield from _damage(partial(to_launches, launches.id, launches.document, ()))
     for comparison in session.scalars(select(ComparisonRow)):

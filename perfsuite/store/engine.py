@@ -30,6 +30,8 @@ class Address:
     url: URL
     path: Path | None
     """The file of a SQLite database, None in memory and for a server."""
+    wait_s: float | None = None
+    """How long a lock is waited for; None: as long as a writer may take."""
 
     @property
     def text(self) -> str:
@@ -79,10 +81,28 @@ def make_engine(address: Address, *, foreign_keys: bool = True, pooled: bool = T
     """The engine. `foreign_keys=False` is for migrations, which rebuild tables on SQLite."""
     options: dict[str, Any] = {} if pooled or address.path is None else {"poolclass": NullPool}
     if address.url.get_backend_name() == "sqlite":
-        engine = create_engine(address.url, connect_args={"timeout": BUSY_TIMEOUT_S}, **options)
-        _listen(engine, foreign_keys)
+        engine = create_engine(address.url, connect_args={"timeout": busy_timeout_s(address)}, **options)
+        listen(engine, foreign_keys=foreign_keys)
         return engine
-    connect = {"application_name": "perfsuite", "connect_timeout": CONNECT_TIMEOUT_S}
+    limits = {} if address.wait_s is None else {"options": f"-c lock_timeout={address.wait_s * 1000:.0f}"}
+    return server_engine(address, **limits)
+
+
+def busy_timeout_s(address: Address) -> float:
+    """How long SQLite waits for a lock."""
+    return BUSY_TIMEOUT_S if address.wait_s is None else address.wait_s
+
+
+def server_engine(address: Address, **settings: str) -> Engine:
+    """The engine of a PostgreSQL database.
+
+    Args:
+        settings: of each connection, where the address does not say otherwise.
+
+    Raises:
+        MachineError: its driver is not installed.
+    """
+    connect = {"application_name": "perfsuite", "connect_timeout": CONNECT_TIMEOUT_S, **settings}
     given = {key: value for key, value in connect.items() if key not in address.url.query}
     try:
         return create_engine(address.url, pool_pre_ping=True, connect_args=given)
@@ -115,13 +135,8 @@ def prepare_file(path: Path, *, create: bool) -> None:
         StoreError: it is missing and not to be created, or is no file.
         StoreUnwritable: the file or its folder is read-only.
     """
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder", "name the database's file with --db")
-    if not path.exists() and not create:
-        raise StoreError(
-            f"there is no database at {path}",
-            "measure with `perfsuite run` first, or name another database with --db",
-        )
+    if not create or path.is_dir():
+        check_file(path)
     try:
         if not path.exists():
             _make_folder(path.parent)
@@ -136,9 +151,20 @@ def prepare_file(path: Path, *, create: bool) -> None:
             )
 
 
-def use_write_ahead_log(engine: Engine) -> None:
+def check_file(path: Path) -> None:
+    """Raises: StoreError, it is missing or is no file."""
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder", "name the database's file with --db")
+    if not path.exists():
+        raise StoreError(
+            f"there is no database at {path}",
+            "measure with `perfsuite run` first, or name another database with --db",
+        )
+
+
+def use_write_ahead_log(engine: Engine, wait_s: float) -> None:
     """Readers and writers do not block each other from then on; the file remembers it."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    deadline = time.monotonic() + wait_s
     raw = engine.raw_connection()
     try:
         while True:
@@ -167,7 +193,9 @@ def _make_folder(folder: Path) -> None:
         ignore.write_text("*\n", encoding="utf-8")
 
 
-def _listen(engine: Engine, foreign_keys: bool) -> None:
+def listen(engine: Engine, *, foreign_keys: bool) -> None:
+    """Sets every connection of a SQLite engine up, and begins its transactions."""
+
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         # Python's own transaction control is off: it would not begin before DDL, nor before reads.

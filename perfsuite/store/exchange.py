@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from perfsuite.codec import Malformed, decode, encode
 from perfsuite.errors import UsageError
-from perfsuite.model import Comparison, Result, Run
+from perfsuite.model import Comparison, Kernel, Result, Run
 from perfsuite.store.pytest_benchmark_json import read_pytest_benchmark
 from perfsuite.store.reader import Reader
+from perfsuite.store.rows import without_listings
 from perfsuite.store.writer import Store
 
 SCHEMA = 1
@@ -40,6 +41,7 @@ class _Content:
     runs: list[Run]
     results: dict[str, list[Result]]
     comparisons: list[Comparison]
+    listings: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def export_document(
@@ -51,16 +53,27 @@ def export_document(
     """
     sides = [run for comparison in comparisons for run in (comparison.base, comparison.head)]
     wanted = {run.id: run for run in (*runs, *sides)}
+    results = {run_id: reader.results(run_id) for run_id in wanted}
+    kernels = {
+        (kernel.target, kernel.hash)
+        for found in results.values()
+        for result in found
+        for kernel in result.launches.kernels
+    }
     return {
         "schema": SCHEMA,
         "program": "perfsuite",
         "runs": [
-            {**encode(run), "results": [encode(result) for result in reader.results(run.id)]}
+            {**encode(run), "results": [encode(result) for result in results[run.id]]}
             for run in wanted.values()
         ],
         "comparisons": [
             {**encode(item, leave_out=_SIDES), "base": item.base.id, "head": item.head.id}
             for item in comparisons
+        ],
+        "listings": [
+            {"target": target, "hash": code, "listing": listing}
+            for (target, code), listing in reader.trends.listings(kernels).items()
         ],
     }
 
@@ -81,7 +94,7 @@ def import_document(store: Store, text: str | bytes, source: str) -> ImportSumma
     except Malformed as error:
         raise UsageError(f"{source}: {error}", f"{_FORMS}; write the file anew, or mend it there") from None
     _refuse_other_results(store, content, source)
-    store.save_all(content.runs, content.results, content.comparisons)
+    store.save_all(content.runs, content.results, content.comparisons, content.listings)
     return ImportSummary(
         content.kind,
         len(content.runs),
@@ -97,7 +110,7 @@ def _refuse_other_results(store: Store, content: _Content, source: str) -> None:
     for run in content.runs:
         stored = {result.case: result for result in store.reader.results(run.id)}
         for result in content.results.get(run.id, ()):
-            if result.case in stored and encode(stored[result.case]) != encode(result):
+            if result.case in stored and encode(stored[result.case]) != encode(without_listings(result)):
                 raise UsageError(
                     f"{source}: run {run.id[:12]} is in {store.label} with another result of {result.case}",
                     "import it into another database (--db FILE) to look at both",
@@ -153,7 +166,18 @@ def _read_export(document: dict[str, Any]) -> _Content:
         runs[run.id] = run
         results[run.id] = _read_results(plain.get("results", []), f"{where}.results")
     comparisons = _read_comparisons(_list(document.get("comparisons", []), "comparisons"), runs)
-    return _Content("perfsuite", list(runs.values()), results, comparisons)
+    listings = _read_listings(_list(document.get("listings", []), "listings"))
+    return _Content("perfsuite", list(runs.values()), results, comparisons, listings)
+
+
+def _read_listings(plain: list[Any]) -> dict[tuple[str, str], str]:
+    listings = {}
+    for index, item in enumerate(plain):
+        kernel = decode(
+            Kernel, {**item, "name": ""} if isinstance(item, dict) else item, f"listings[{index}]"
+        )
+        listings[kernel.target, kernel.hash] = kernel.listing
+    return listings
 
 
 def _read_results(plain: Any, where: str) -> list[Result]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Engine, or_, select, union_all
 from sqlalchemy.orm import Session, aliased, defer
 
 from perfsuite.model import (
@@ -14,8 +16,6 @@ from perfsuite.model import (
     AlertState,
     Comparison,
     Environment,
-    Kernel,
-    Launches,
     Noise,
     Result,
     Run,
@@ -28,18 +28,28 @@ from perfsuite.store.failures import told
 from perfsuite.store.find import choose
 from perfsuite.store.job_reader import JobReader
 from perfsuite.store.noise import read_noise
+from perfsuite.store.queries import (
+    HISTORY_ORDER,
+    is_of,
+    newest_comparisons,
+    newest_runs,
+    read_comparisons,
+    read_launches,
+    read_run,
+    read_runs,
+    repository_names,
+)
 from perfsuite.store.reuse import SameCode, timed_before
-from perfsuite.store.rows import to_comparison, to_environment, to_kernel, to_launches, to_result, to_run
+from perfsuite.store.rows import to_result
 from perfsuite.store.tables import (
     AlertRow,
     ComparisonRow,
     EnvironmentRow,
-    KernelRow,
-    LaunchesRow,
-    LaunchKernelRow,
     ResultRow,
     RunRow,
+    SeriesRow,
 )
+from perfsuite.store.trends import TrendReader, given_series
 from perfsuite.summary import TimeSummary
 
 LATEST = "latest"
@@ -73,6 +83,20 @@ class Reader:
         self._engine = reading(engine)
         self.jobs = JobReader(engine, label)
         """What is to be done, who asked for it, and who does it."""
+        self.trends = TrendReader(engine, label)
+        """The history in narrow columns, for the dashboard."""
+
+    def close(self) -> None:
+        """Closes all connections, those of the store that it belongs to included."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def runs(
         self,
@@ -83,15 +107,15 @@ class Reader:
         shas: Collection[str] | None = None,
     ) -> list[Run]:
         """The newest runs first; of one kind or repository, or of some commits."""
-        query = _newest_runs().limit(limit)
+        query = newest_runs().limit(limit)
         if kind is not None:
             query = query.where(RunRow.kind == kind)
         if repository is not None:
-            query = query.where(RunRow.repository == repository)
+            query = query.where(RunRow.repository == repository if shas is None else is_of(repository))
         if shas is not None:
             query = query.where(RunRow.sha.in_(shas))
         with self._session() as session:
-            return _to_runs(session, query)
+            return read_runs(session, query)
 
     def run(self, ref: str) -> Run:
         """The run of an id, of the beginning of an id or of a commit's sha (its newest run), or "latest".
@@ -99,25 +123,24 @@ class Reader:
         Raises:
             UsageError: no such run, or the beginning of several; names the nearest.
         """
-        newest = _newest_runs()
+        newest = newest_runs()
         with self._session() as session:
             if ref == LATEST:
-                found = _to_runs(session, newest.limit(1))
+                found = read_runs(session, newest.limit(1))
             else:
-                starts = (
-                    RunRow.id.startswith(ref.lower(), autoescape=True),
-                    RunRow.sha.startswith(ref.lower(), autoescape=True),
-                )
-                found = _to_runs(session, newest.where(starts[0] | starts[1])) if ref else []
-            return choose("run", ref, found, lambda: _to_runs(session, newest.limit(_NEAR)), self.label)
+                found = read_runs(session, newest.where(RunRow.id.in_(_named(ref.lower()))))
+                if not found and ref:
+                    found = read_runs(session, newest.where(_starts(ref.lower())))
+            return choose("run", ref, found, lambda: read_runs(session, newest.limit(_NEAR)), self.label)
 
     def results(self, run_id: str, *, samples: bool = True) -> list[Result]:
         """All results of a run in the order of their first saving; without samples their blocks are empty."""
         query = select(ResultRow).where(ResultRow.run_id == run_id).order_by(ResultRow.id)
+        wanted = select(ResultRow.launches_id).where(ResultRow.run_id == run_id).distinct()
         if not samples:
             query = query.options(defer(ResultRow.samples, raiseload=True))
         with self._session() as session:
-            launches = _launches_of(session, run_id)
+            launches = read_launches(session, wanted)
             rows = session.scalars(query)
             return [to_result(row, launches, row.samples if samples else None) for row in rows]
 
@@ -157,7 +180,7 @@ class Reader:
         Args:
             finished: one that was finished instead (`--once`).
         """
-        query = _newest_runs().where(
+        query = newest_runs().where(
             RunRow.sha == sha,
             RunRow.dirty == dirty,
             RunRow.finished_at.is_not(None) if finished else RunRow.finished_at.is_(None),
@@ -165,11 +188,11 @@ class Reader:
             RunRow.profile == profile,
             RunRow.pattern == pattern,
             RunRow.suite == suite,
-            RunRow.repository == repository,
+            is_of(repository),
             RunRow.kind == kind,
         )
         with self._session() as session:
-            return next(iter(_to_runs(session, query.limit(1))), None)
+            return next(iter(read_runs(session, query.limit(1))), None)
 
     def unfinished_comparison(
         self,
@@ -188,7 +211,7 @@ class Reader:
         """The newest comparison that was started with all of this and not finished, or finished."""
         base, head = aliased(RunRow), aliased(RunRow)
         query = (
-            _newest_comparisons()
+            newest_comparisons()
             .join(base, ComparisonRow.base_id == base.id)
             .join(head, ComparisonRow.head_id == head.id)
             .join(EnvironmentRow, head.environment_id == EnvironmentRow.id)
@@ -201,12 +224,12 @@ class Reader:
                 head.profile == profile,
                 head.pattern == pattern,
                 head.suite == suite,
-                head.repository == repository,
+                is_of(repository, head),
                 EnvironmentRow.fingerprint == fingerprint,
             )
         )
         with self._session() as session:
-            return next(iter(_to_comparisons(session, query.limit(1))), None)
+            return next(iter(read_comparisons(session, query.limit(1))), None)
 
     def timed_before(self, wanted: SameCode) -> list[str]:
         """The ids of finished comparisons that timed that very code on both sides, newest first."""
@@ -215,11 +238,11 @@ class Reader:
 
     def comparisons(self, *, limit: int = 20, kind: str | None = None) -> list[Comparison]:
         """The newest comparisons first."""
-        query = _newest_comparisons().limit(limit)
+        query = newest_comparisons().limit(limit)
         if kind is not None:
             query = query.where(ComparisonRow.kind == kind)
         with self._session() as session:
-            return _to_comparisons(session, query)
+            return read_comparisons(session, query)
 
     def comparison(self, ref: str) -> Comparison:
         """The comparison of an id, of its beginning, or "latest".
@@ -227,31 +250,27 @@ class Reader:
         Raises:
             UsageError: no such comparison, or the beginning of several; names the nearest.
         """
-        newest = _newest_comparisons()
+        newest = newest_comparisons()
         with self._session() as session:
             if ref == LATEST:
-                found = _to_comparisons(session, newest.limit(1))
+                found = read_comparisons(session, newest.limit(1))
             else:
                 start = ComparisonRow.id.startswith(ref.lower(), autoescape=True)
-                found = _to_comparisons(session, newest.where(start)) if ref else []
+                found = read_comparisons(session, newest.where(start)) if ref else []
             near = newest.limit(_NEAR)
-            return choose("comparison", ref, found, lambda: _to_comparisons(session, near), self.label)
+            return choose("comparison", ref, found, lambda: read_comparisons(session, near), self.label)
 
     def cases(self) -> list[str]:
         """All case ids that have a result, sorted."""
-        # One step through the index for each case, where DISTINCT would walk over every result.
-        steps = select(func.min(ResultRow.case_id).label("name")).cte("steps", recursive=True)
-        following = select(func.min(ResultRow.case_id)).where(ResultRow.case_id > steps.c.name)
-        steps = steps.union_all(select(following.scalar_subquery()).where(steps.c.name.is_not(None)))
-        with self._session() as session:
-            names = session.scalars(select(steps.c.name).where(steps.c.name.is_not(None)))
-            return sorted(names)
+        return self.trends.cases(kinds=None)
 
     def repositories(self, *, kinds: Sequence[str] | None = None) -> list[str]:
         """The repositories that have runs, or runs of these kinds, sorted."""
-        query = select(RunRow.repository).distinct()
+        names = repository_names()
+        query = select(names.c.name).where(names.c.name.is_not(None))
         if kinds is not None:
-            query = query.where(RunRow.kind.in_(kinds))
+            there = select(RunRow.id).where(RunRow.repository == names.c.name, RunRow.kind.in_(kinds))
+            query = query.where(there.exists())
         with self._session() as session:
             # Sorted here: the databases have orders of their own.
             return sorted(session.scalars(query))
@@ -265,24 +284,19 @@ class Reader:
         kinds: Sequence[str] | None = None,
     ) -> list[SeriesPoint]:
         """One case over all runs, the oldest commit first; of one environment, repository or kind of run."""
-        columns = (ResultRow.status, ResultRow.version, ResultRow.timer)
+        columns = (ResultRow.status, SeriesRow.version, SeriesRow.timer)
         query = (
             select(RunRow, EnvironmentRow, *columns, *_TIMES)
-            .join(RunRow, ResultRow.run_id == RunRow.id)
+            .join(ResultRow, ResultRow.run_id == RunRow.id)
+            .join(SeriesRow, ResultRow.series_id == SeriesRow.id)
             .join(EnvironmentRow, RunRow.environment_id == EnvironmentRow.id)
-            .where(*_given(case, fingerprint, repository, kinds))
-            .order_by(
-                func.coalesce(RunRow.committed_at, RunRow.started_at),
-                # Commits of a batch that was merged have one time, to the second.
-                func.coalesce(RunRow.position, 0),
-                RunRow.started_at,
-                RunRow.id,
-            )
+            .where(SeriesRow.case_id == case, *given_series(repository, fingerprint, kinds))
+            .order_by(*HISTORY_ORDER)
         )
         with self._session() as session:
             environments: dict[str, Environment] = {}
             return [
-                SeriesPoint(_run(run, held, environments), Status(status), version, Timer(timer), *times)
+                SeriesPoint(read_run(run, held, environments), Status(status), version, Timer(timer), *times)
                 for run, held, status, version, timer, *times in session.execute(query)
             ]
 
@@ -322,65 +336,11 @@ class Reader:
             yield session
 
 
-def _given(
-    case: str, fingerprint: str | None, repository: str | None, kinds: Sequence[str] | None
-) -> Iterator[ColumnElement[bool]]:
-    yield ResultRow.case_id == case
-    if fingerprint is not None:
-        yield EnvironmentRow.fingerprint == fingerprint
-    if repository is not None:
-        yield RunRow.repository == repository
-    if kinds is not None:
-        yield RunRow.kind.in_(kinds)
+def _named(name: str) -> CompoundSelect[str]:
+    """Ids of the runs of an id or a whole sha: two searches in indexes, whatever a database makes of OR."""
+    return union_all(*(select(RunRow.id).where(column == name) for column in (RunRow.id, RunRow.sha)))
 
 
-def _newest_runs() -> Select[RunRow, EnvironmentRow]:
-    return (
-        select(RunRow, EnvironmentRow)
-        .join(EnvironmentRow, RunRow.environment_id == EnvironmentRow.id)
-        .order_by(RunRow.started_at.desc(), RunRow.id.desc())
-    )
-
-
-def _newest_comparisons() -> Select[ComparisonRow]:
-    return select(ComparisonRow).order_by(ComparisonRow.started_at.desc(), ComparisonRow.id.desc())
-
-
-def _to_runs(session: Session, query: Select[RunRow, EnvironmentRow]) -> list[Run]:
-    environments: dict[str, Environment] = {}
-    return [_run(run, environment, environments) for run, environment in session.execute(query)]
-
-
-def _to_comparisons(session: Session, query: Select[ComparisonRow]) -> list[Comparison]:
-    rows = session.scalars(query).all()
-    ids = {run_id for row in rows for run_id in (row.base_id, row.head_id)}
-    runs = {run.id: run for run in _to_runs(session, _newest_runs().where(RunRow.id.in_(ids)))}
-    return [to_comparison(row, runs[row.base_id], runs[row.head_id]) for row in rows]
-
-
-def _run(row: RunRow, environment: EnvironmentRow, known: dict[str, Environment]) -> Run:
-    # Many runs share one environment: it is decoded once.
-    if environment.id not in known:
-        known[environment.id] = to_environment(environment)
-    return to_run(row, known[environment.id])
-
-
-def _launches_of(session: Session, run_id: str) -> dict[str, Launches]:
-    """The launch lists of a run's results by id, in two queries however many there are."""
-    wanted = select(ResultRow.launches_id).where(ResultRow.run_id == run_id).distinct()
-    kernels: dict[str, list[Kernel]] = {}
-    decoded: dict[str, Kernel] = {}
-    links = (
-        select(LaunchKernelRow.launches_id, KernelRow.id, KernelRow.document)
-        .join(KernelRow, LaunchKernelRow.kernel_id == KernelRow.id)
-        .where(LaunchKernelRow.launches_id.in_(wanted))
-        .order_by(LaunchKernelRow.launches_id, LaunchKernelRow.position)
-    )
-    for launches_id, kernel_id, document in session.execute(links):
-        kernel = decoded.setdefault(kernel_id, to_kernel(kernel_id, document))
-        kernels.setdefault(launches_id, []).append(kernel)
-    lists = select(LaunchesRow.id, LaunchesRow.document).where(LaunchesRow.id.in_(wanted))
-    return {
-        launches_id: to_launches(launches_id, document, tuple(kernels.get(launches_id, ())))
-        for launches_id, document in session.execute(lists)
-    }
+def _starts(name: str) -> ColumnElement[bool]:
+    """Whether an id or a sha begins so; looks through all runs."""
+    return or_(*(column.startswith(name, autoescape=True) for column in (RunRow.id, RunRow.sha)))

@@ -9,6 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import aliased
 
 from perfsuite.model import Launches, Status
+from perfsuite.store.queries import is_of
 from perfsuite.store.rows import Batch
 from perfsuite.store.tables import ComparisonRow, EnvironmentRow, ResultRow, RunRow
 
@@ -47,7 +48,7 @@ def timed_before(wanted: SameCode) -> Select[str]:
             ComparisonRow.finished_at.is_not(None),
             ComparisonRow.started_at >= wanted.since,
             ComparisonRow.kind == "compare",
-            head.repository == wanted.repository,
+            is_of(wanted.repository, head),
             head.profile == wanted.profile,
             EnvironmentRow.fingerprint == wanted.fingerprint,
         )

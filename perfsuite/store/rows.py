@@ -15,13 +15,14 @@ from perfsuite.codec import decode, dumps, encode
 from perfsuite.errors import StoreError
 from perfsuite.model import Commit, Comparison, Environment, Kernel, Launches, Noise, Result, Run
 from perfsuite.store import samples
-from perfsuite.store.tables import ComparisonRow, EnvironmentRow, ResultRow, RunRow
+from perfsuite.store.tables import ComparisonRow, EnvironmentRow, ListingRow, ResultRow, RunRow
 from perfsuite.summary import summarize
 
 Values = dict[str, Any]
 
 _IN_COLUMNS = frozenset({"case", "version", "family", "device", "status", "timer", "blocks", "launches"})
 _KERNELS = frozenset({"kernels"})
+_LISTING = frozenset({"listing"})
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Batch:
     """Rows of several results, each content once; made before the transaction begins, to keep that short."""
 
     kernels: dict[str, Values] = field(default_factory=dict)
+    listings: dict[tuple[str, str], Values] = field(default_factory=dict)
     launches: dict[str, Values] = field(default_factory=dict)
     launch_kernels: dict[tuple[str, int], Values] = field(default_factory=dict)
     results: list[Values] = field(default_factory=list)
@@ -51,6 +53,8 @@ class Batch:
                 "status": result.status.value,
                 "timer": result.timer.value,
                 "launches_id": launches_id,
+                "error_rms": _finite(result.error_rms),
+                "roofline_fraction": _finite(result.roofline_fraction),
                 "document": document,
                 "samples": samples.pack(result.blocks),
                 **_times(result),
@@ -70,8 +74,16 @@ class Batch:
                 self.launch_kernels[launches_id, place] = row
         return launches_id
 
+    def add_listing(self, target: str, code: str, listing: str) -> None:
+        """Adds the machine code of a kernel: `code` is its hash."""
+        # Text of others' tools: what UTF-8 lacks is no reason to lose a result.
+        document = zlib.compress(listing.encode("utf-8", "surrogatepass"))
+        self.listings[target, code] = {"target": target, "hash": code, "document": document}
+
     def _add_kernel(self, kernel: Kernel) -> str:
-        plain = encode(kernel)
+        if kernel.listing:
+            self.add_listing(kernel.target, kernel.hash, kernel.listing)
+        plain = encode(kernel, leave_out=_LISTING)
         kernel_id = _content_id(plain)
         self.kernels[kernel_id] = {
             "id": kernel_id,
@@ -99,6 +111,12 @@ def make_batch(run_id: str, results: Iterable[Result]) -> Batch:
                 "this is a mistake of what measured it; please report it",
             ) from error
     return batch
+
+
+def without_listings(result: Result) -> Result:
+    """As it comes out of the store again: machine code as text is read by itself."""
+    kernels = tuple(replace(kernel, listing="") for kernel in result.launches.kernels)
+    return replace(result, launches=replace(result.launches, kernels=kernels))
 
 
 def environment_values(environment: Environment) -> Values:
@@ -200,6 +218,11 @@ def to_kernel(kernel_id: str, document: str) -> Kernel:
         return decode(Kernel, json.loads(document), "kernel")
 
 
+def to_listing(row: ListingRow) -> str:
+    with _decoding(f"listing of {row.hash} for {row.target}"):
+        return zlib.decompress(row.document).decode("utf-8", "surrogatepass")
+
+
 def to_launches(launches_id: str, document: bytes, kernels: tuple[Kernel, ...]) -> Launches:
     with _decoding(f"launch list {launches_id}"):
         launches = decode(Launches, json.loads(zlib.decompress(document)), "launches")
@@ -238,6 +261,11 @@ def _times(result: Result) -> Values:
         summary = summarize(measured)
         values |= {name: getattr(summary, name) for name in ("median_ns", "low_ns", "high_ns")}
     return values
+
+
+def _finite(value: float | None) -> float | None:
+    """A point that is no number is not drawn."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _content_id(plain: Values) -> str:

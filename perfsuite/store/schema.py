@@ -19,7 +19,7 @@ from perfsuite.store.tables import Base
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest version; opening a database of this version does not need Alembic at all."""
 VERSION_TABLE = "perfsuite_schema"
 """Not Alembic's usual name: a PostgreSQL database may be shared with others who use Alembic."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from perfsuite.errors import StoreError
 from perfsuite.model import Alert, AlertState, Comparison, Noise, Result, Run
 from perfsuite.store import engine as engines
-from perfsuite.store.alerts import change_alert, put_alerts
+from perfsuite.store.alerts import change_alert, change_alerts, put_alerts
 from perfsuite.store.failures import told
 from perfsuite.store.jobs import Jobs
 from perfsuite.store.noise import put_noise
@@ -27,6 +28,7 @@ from perfsuite.store.rows import (
     run_values,
 )
 from perfsuite.store.schema import REVISION, check_revision, migrate, stored_revision
+from perfsuite.store.series import move_results, moved_runs, put_series
 from perfsuite.store.statements import add_missing, column_names, execute, insert
 from perfsuite.store.tables import (
     Base,
@@ -35,6 +37,7 @@ from perfsuite.store.tables import (
     KernelRow,
     LaunchesRow,
     LaunchKernelRow,
+    ListingRow,
     ResultRow,
     RunRow,
 )
@@ -108,11 +111,27 @@ class Store:
         """Sets the state of an alert, as a person says."""
         self._write(lambda connection: change_alert(connection, self.label, alert_id, state, reason, by, at))
 
+    def set_alerts(
+        self, seen: Iterable[Alert], state: AlertState, reason: str, by: str, at: datetime
+    ) -> list[Alert]:
+        """Sets the state of alerts as a person says who saw them so: of all, or of none.
+
+        Returns:
+            Those that somebody else changed since they were seen, as they are now; empty: all are set.
+        """
+        alerts = list(seen)
+        return transact(
+            self._engine,
+            self.label,
+            lambda connection: change_alerts(connection, self.label, alerts, state, reason, by, at),
+        )
+
     def save_all(
         self,
         runs: Sequence[Run],
         results: Mapping[str, Sequence[Result]],
         comparisons: Sequence[Comparison] = (),
+        listings: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         """Stores many values in one transaction: all of them, or none. For imports.
 
@@ -120,12 +139,16 @@ class Store:
             runs: all runs that the results belong to.
             results: run id → its results.
             comparisons: between any runs.
+            listings: (target, hash) of kernels → `Kernel.listing`, beside those that the results hold.
         """
         batches = [make_batch(run_id, items) for run_id, items in results.items()]
+        beside = Batch()
+        for (target, code), listing in (listings or {}).items():
+            beside.add_listing(target, code, listing)
 
         def work(connection: Connection) -> None:
             _put_runs(connection, runs)
-            _put_batch(connection, _merged(batches))
+            _put_batch(connection, _merged([beside, *batches]))
             _put_comparisons(connection, comparisons)
 
         self._write(work)
@@ -156,26 +179,29 @@ class Store:
         transact(self._engine, self.label, work)
 
 
-def open_store(url_or_path: str | PathLike[str], *, create: bool = True) -> Store:
+def open_store(
+    url_or_path: str | PathLike[str], *, create: bool = True, wait_s: float | None = None
+) -> Store:
     """Opens a database, creates it where there is none, and brings older tables to this version.
 
     Args:
         url_or_path: a path of a SQLite file, or a SQLAlchemy URL of SQLite or PostgreSQL.
         create: False refuses a file that is not there.
+        wait_s: how long another writer's lock is waited for; None: as long as any may take.
 
     Raises:
         UsageError: not an address of a supported database.
         StoreError: missing, damaged, not a database of ours, or written by a newer perfsuite.
         StoreUnwritable: on a read-only or full disk, or no connection.
     """
-    address = engines.parse_address(url_or_path)
+    address = replace(engines.parse_address(url_or_path), wait_s=wait_s)
     if address.path:
         engines.prepare_file(address.path, create=create)
     store = Store(address)
     try:
         with told(store.label):
             if address.path:
-                engines.use_write_ahead_log(store._engine)
+                engines.use_write_ahead_log(store._engine, engines.busy_timeout_s(address))
             _bring_up_to_date(store._engine, address)
     except BaseException:
         store.close()
@@ -203,10 +229,13 @@ def _put_runs(connection: Connection, runs: Iterable[Run]) -> None:
         environments[environment["id"]] = environment
         rows[run.id] = run_values(run, environment["id"])
     add_missing(connection, EnvironmentRow, environments)
+    moved = moved_runs(connection, rows)
     statement = insert(connection, RunRow)
     changed = {name: statement.excluded[name] for name in column_names(RunRow) if name != "id"}
     changed["finished_at"] = func.coalesce(statement.excluded.finished_at, RunRow.finished_at)
     execute(connection, statement.on_conflict_do_update(index_elements=["id"], set_=changed), rows.values())
+    if moved:
+        move_results(connection, moved)
 
 
 def _put_comparisons(connection: Connection, comparisons: Iterable[Comparison]) -> None:
@@ -223,6 +252,8 @@ def _put_batch(connection: Connection, batch: Batch) -> None:
     add_missing(connection, KernelRow, batch.kernels)
     add_missing(connection, LaunchesRow, batch.launches)
     add_missing(connection, LaunchKernelRow, batch.launch_kernels)
+    add_missing(connection, ListingRow, batch.listings)
+    put_series(connection, batch.results)
     statement = insert(connection, ResultRow)
     key = ["run_id", "case_id"]
     names = [name for name in column_names(ResultRow) if name not in {"id", *key}]
@@ -234,6 +265,7 @@ def _merged(batches: Iterable[Batch]) -> Batch:
     whole = Batch()
     for batch in batches:
         whole.kernels |= batch.kernels
+        whole.listings |= batch.listings
         whole.launches |= batch.launches
         whole.launch_kernels |= batch.launch_kernels
         whole.results += batch.results

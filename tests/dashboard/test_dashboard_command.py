@@ -53,3 +53,27 @@ def test_a_missing_extra_is_named_with_how_to_install_it(monkeypatch: pytest.Mon
     assert isinstance(error, MachineError)
     assert "plotly" in error.what
     assert "perfsuite[dashboard]" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [
+        ("--base-path", "/a b", "--base-path"),
+        ("--base-path", "/a/../b//", "--base-path"),
+        ("--user-header", "X-User: eve", "--user-header"),
+        ("--trusted-proxy", "proxy.example", "--trusted-proxy"),
+    ],
+)
+def test_what_a_proxy_is_told_by_is_checked(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: str, word: str
+) -> None:
+    monkeypatch.setattr(command, "_serve", lambda *_, **__: pytest.fail("started"))
+    error = start(option, value)
+    assert isinstance(error, UsageError)
+    assert word in error.what
+
+
+def test_a_demo_has_a_database_of_its_own() -> None:
+    error = start("--demo", "--db", "x.db")
+    assert isinstance(error, UsageError)
+    assert "--demo" in error.what

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+from perfsuite.codec import encode
 from perfsuite.measure import outcome
 from perfsuite.measure.ahead import Compiled
-from perfsuite.measure.player import BlockInfo
+from perfsuite.measure.link import LONGEST_LINE
+from perfsuite.measure.player import BlockInfo, CompiledCode
 from perfsuite.measure.process import CollectedCase
 from perfsuite.model import Block, Environment, Kernel, Launches, Result, Round, Status, Timer
+from perfsuite.static.instructions import LISTINGS_BYTES
 
 CASE = CollectedCase("f/a", "f/a", "v", {}, "f", False)
 ENVIRONMENT = Environment("here", gpu="NVIDIA H200")
@@ -47,3 +51,19 @@ def test_compile_time_is_told_only_where_everything_was_compiled() -> None:
     failed = outcome.with_launches(result(), Compiled(None, "no"))
     assert failed.extra["compile_message"] == "no"
     assert failed.status is Status.OK
+
+
+def test_what_is_no_listing_is_dropped_and_the_rest_of_the_launches_kept() -> None:
+    (kernel,) = LAUNCHES.kernels
+    good = replace(kernel, listing="0000  BRA .L_0000")
+    told = Launches((good, replace(kernel, listing="\x1b[2J"), replace(kernel, listing="x" * 10**6)), ("k",))
+    wanted = Launches((good, kernel, kernel), ("k",))
+    assert outcome.with_launches(result(), Compiled(told)).launches == wanted
+    assert outcome.with_launches(result(), Compiled(None, "no"), told).launches == wanted
+
+
+def test_the_longest_listings_fit_into_what_a_trial_may_say_at_once() -> None:
+    # Line ends take the most room.
+    kernel = replace(LAUNCHES.kernels[0], listing="\n" * LISTINGS_BYTES)
+    said = json.dumps(encode(CompiledCode(Launches((kernel,), ("k",)))))
+    assert 2 * LISTINGS_BYTES < len(said) <= LONGEST_LINE

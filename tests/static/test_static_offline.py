@@ -14,12 +14,18 @@ from triton.runtime.driver import driver
 
 from perfsuite.errors import Exit, MachineError, UsageError
 from perfsuite.model import Kernel
-from perfsuite.static.mix import count_instructions, instruction_mix
+from perfsuite.static.mix import count_instructions
 from perfsuite.static.occupancy import occupancy
 from perfsuite.static.offline import CompileFailure, HostFailure, absent_gpu, compile_launches, compile_op
+from perfsuite.static.sass import disassemble, parse
 from perfsuite.static.targets import NAMES, find_target
 
 Meta = Callable[..., torch.Tensor]
+
+
+def instruction_mix(binary: bytes, target: str) -> dict[str, int]:
+    (instructions,) = disassemble((binary,), target)
+    return count_instructions(instructions)
 
 
 def bf16(meta: Meta, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,9 +147,8 @@ def test_instructions_are_counted_by_class() -> None:
         "IGMMA.64x128x32.S8.S8 R24, R4, gdesc[UR8], R24",
         "NOP",
     ]
-    counts = count_instructions(
-        "\n".join(f"        /*{16 * i:04x}*/    {line} ;" for i, line in enumerate(lines))
-    )
+    text = "\n".join(f"        /*{16 * i:04x}*/    {line} ;" for i, line in enumerate(lines))
+    counts = count_instructions(parse(text))
     assert counts == {
         "total": 9,
         "control": 1,
@@ -177,7 +182,7 @@ def test_targets_have_their_usual_spellings() -> None:
 
 
 def test_importing_static_imports_neither_torch_nor_triton() -> None:
-    modules = "capture, describe, machine_code, mix, occupancy, offline, targets, torch_ops"
+    modules = "capture, describe, loop, machine_code, mix, occupancy, offline, sass, targets, torch_ops"
     script = (
         f"import sys; from perfsuite.static import {modules}\n"
         "sys.exit('torch' in sys.modules or 'triton' in sys.modules)"

@@ -165,6 +165,12 @@ def test_a_mix_that_one_side_does_not_know_makes_no_difference() -> None:
     assert launches(KERNEL).same_code(launches(mixed(MIX)))
 
 
+def test_a_listing_that_one_side_does_not_know_makes_no_difference() -> None:
+    listed = replace(KERNEL, listing="0000  BRA .L_0000")
+    assert said(KERNEL, listed) == () == said(listed, KERNEL)
+    assert launches(KERNEL).same_code(launches(listed))
+
+
 def test_spills_come_before_what_else_changed() -> None:
     other = replace(KERNEL, name="_other", hash="c" * 16)
     head = launches(replace(KERNEL, hash="b" * 16, warps=4), replace(other, hash="d" * 16, spills=12))

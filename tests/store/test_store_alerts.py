@@ -136,3 +136,35 @@ def test_several_writers_raise_an_alert_once(store_url: str) -> None:
     with open_store(store_url) as store:
         assert sorted(item.after for item in store.reader.alerts()) == [alert(key).after for key in range(10)]
         assert check(store) == []
+
+
+def test_several_alerts_are_set_or_none(store: Store) -> None:
+    seen = [alert(number) for number in (1, 2, 3)]
+    store.save_alerts(seen)
+    assert store.set_alerts(seen[:2], AlertState.ACKNOWLEDGED, "looking", "ada", NOON) == []
+    looked = {"state": AlertState.ACKNOWLEDGED, "reason": "looking", "changed_by": "ada", "changed_at": NOON}
+    now = [replace(seen[0], **looked), replace(seen[1], **looked), seen[2]]
+    assert store.reader.alerts() == now[::-1]
+    # The page was drawn before ada looked.
+    assert store.set_alerts(seen[1:], AlertState.NOISE, "", "ben", NOON + timedelta(hours=1)) == [now[1]]
+    assert store.reader.alerts() == now[::-1]
+    assert store.set_alerts(now[1:], AlertState.NOISE, "", "ben", NOON + timedelta(hours=1)) == []
+    assert [item.changed_by for item in store.reader.alerts()] == ["ben", "ben", "ada"]
+    with pytest.raises(StoreError, match="there is no alert ffff"):
+        store.set_alerts([alert(1, id="f" * 32), seen[2]], AlertState.FIXED, "", "ben", NOON)
+    assert [item.changed_by for item in store.reader.alerts()] == ["ben", "ben", "ada"]
+
+
+def test_of_two_people_at_once_one_is_told(store: Store) -> None:
+    seen = [alert(number) for number in (1, 2)]
+    store.save_alerts(seen)
+
+    def triage(name: str) -> list[Alert]:
+        with open_store(store.url) as own:
+            return own.set_alerts(seen, AlertState.NOISE, name, name, NOON)
+
+    with ThreadPoolExecutor(2) as people:
+        found = list(people.map(triage, ("ada", "ben")))
+    assert sorted(map(len, found)) == [0, 2]
+    winner = "ada" if found[0] == [] else "ben"
+    assert {item.changed_by for item in store.reader.alerts()} == {winner}

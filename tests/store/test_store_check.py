@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from store_example import ALERT, COMMAND, NOON, WORKER, make_comparison, make_job, make_result, make_run
 
 from perfsuite.errors import StoreError
-from perfsuite.model import Noise
+from perfsuite.model import Kernel, Launches, Noise
 from perfsuite.store import Store, check
 from perfsuite.store.schema import VERSION_TABLE
 
@@ -68,6 +68,10 @@ def test_a_sound_database_has_no_problems(filled: Store) -> None:
         ),
         ("UPDATE results SET document = '{}' WHERE case_id = 'a'", "is damaged: params: is missing"),
         ("UPDATE results SET status = 'fine' WHERE case_id = 'b'", "'fine' is none of ok"),
+        ("UPDATE results SET series_id = NULL WHERE case_id = 'a'", "a is not in the series"),
+        ("UPDATE results SET series_id = 99 WHERE case_id = 'b'", "results b: series_id 99 is not there"),
+        ("UPDATE results SET version = 'v2' WHERE case_id = 'a'", "a is not in the series"),
+        ("UPDATE runs SET repository = 'b' WHERE kind = 'run'", "a is not in the series"),
         ("UPDATE environments SET document = '[]'", "environment: an object was expected"),
         ("UPDATE kernels SET document = 'x'", "is damaged"),
         ("UPDATE comparisons SET case_thresholds = '{'", "comparison 00000001"),
@@ -104,6 +108,17 @@ def test_damaged_launches_are_named(filled: Store) -> None:
     assert any("launch list" in line and "damaged" in line for line in check(filled))
     with pytest.raises(StoreError, match="damaged"):
         filled.reader.results(make_run(7).id)
+
+
+def test_damaged_listings_are_named_and_refused_when_read(filled: Store) -> None:
+    kernel = Kernel("_gemm", "ab" * 8, "sm_90", listing="HGMMA")
+    filled.save_result(make_run(7).id, replace(make_result("c"), launches=Launches((kernel,), ("_gemm",))))
+    work_by_hand(filled, "UPDATE listings SET document = :blob", blob=b"junk")
+    assert any("listing of abababababababab for sm_90" in line for line in check(filled))
+    with pytest.raises(StoreError, match="listing of abababababababab for sm_90 is damaged"):
+        filled.reader.trends.listing("sm_90", "ab" * 8)
+    # What does not need it can still be read.
+    assert len(filled.reader.results(make_run(7).id)) == 3
 
 
 def test_doubled_results_are_named(filled: Store) -> None:

@@ -16,7 +16,7 @@ from store_example import make_result, make_run
 
 from perfsuite.errors import Exit, StoreError, StoreUnwritable, UsageError
 from perfsuite.store import check, open_store
-from perfsuite.store.engine import parse_address
+from perfsuite.store.engine import parse_address, writing
 from perfsuite.store.schema import VERSION_TABLE, migrate
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +187,18 @@ def test_a_lock_held_for_too_long_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         store.start_run(make_run())
 
 
+def test_who_does_not_want_to_wait_for_a_lock_is_told_soon(store_url: str) -> None:
+    with open_store(store_url) as store, open_store(store_url, wait_s=0.05) as hasty:
+        store.start_run(make_run())
+        with writing(store._engine).begin() as connection:
+            connection.exec_driver_sql("UPDATE runs SET subject = 'x'")
+            with pytest.raises(StoreUnwritable, match="locked for too long") as caught:
+                hasty.start_run(make_run())
+            assert "try again" in caught.value.next_step
+        hasty.start_run(make_run())
+        assert store.reader.runs() == [make_run()]
+
+
 def test_a_server_that_is_not_there_is_told_without_the_password() -> None:
     with pytest.raises(StoreUnwritable, match="no connection") as caught:
         open_store("postgresql://user:secret@127.0.0.1:1/name")
@@ -260,7 +272,7 @@ _FILL = """
     from store_example import make_result, make_run
     # No file may grow beyond this: to SQLite it looks like a full disk.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limit = int(sys.argv[2]) if len(sys.argv) > 2 else 400_000
+    limit = int(sys.argv[2]) if len(sys.argv) > 2 else 500_000
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     saved = 0
     try:

@@ -30,6 +30,9 @@ def test_runs_are_newest_first_and_filtered(store: Store) -> None:
     shas = {make_run(number).commit.sha for number in (1, 4, 9)}
     assert [run.id[:8] for run in store.reader.runs(shas=shas)] == ["00000004", "00000001"]
     assert store.reader.runs(shas=[]) == []
+    assert store.reader.runs(shas=shas, repository="other/one") == []
+    shas.add(make_run(3).commit.sha)
+    assert [run.id[:8] for run in store.reader.runs(shas=shas, repository="other/one")] == ["00000003"]
     assert len(store.reader.runs(limit=None)) == 5
 
 

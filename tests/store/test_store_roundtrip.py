@@ -23,6 +23,7 @@ from perfsuite.errors import StoreError
 from perfsuite.model import Block, Comparison, Environment, Kernel, Result, Round, Status
 from perfsuite.store import Store, check, export_document, import_document, open_store
 from perfsuite.store import samples as sample_blobs
+from perfsuite.store.rows import without_listings
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -36,9 +37,17 @@ def test_random_runs_and_results_survive(store: Store, seed: int) -> None:
     for run_id, (run, results) in runs.items():
         # repr: it tells NaN from numbers, 1 from 1.0, and the order of mappings, where == does not.
         assert repr(store.reader.run(run_id)) == repr(run)
-        assert repr(store.reader.results(run_id)) == repr(results)
-        without = [replace(result, blocks=()) for result in results]
+        saved = [without_listings(result) for result in results]
+        assert repr(store.reader.results(run_id)) == repr(saved)
+        without = [replace(result, blocks=()) for result in saved]
         assert repr(store.reader.results(run_id, samples=False)) == repr(without)
+        listed = {
+            (kernel.target, kernel.hash)
+            for result in results
+            for kernel in result.launches.kernels
+            if kernel.listing
+        }
+        assert store.reader.trends.listings(listed).keys() == listed
     assert check(store) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,6 +18,7 @@ from perfsuite.store import Store, check, open_store
 from perfsuite.store.engine import make_engine, parse_address
 from perfsuite.store.schema import REVISION, VERSION_TABLE, alembic_config, migrate
 from perfsuite.store.tables import Base
+from perfsuite.store.trends import Point, SeriesInfo
 
 
 def differences(url: str) -> list[object]:
@@ -118,6 +121,54 @@ def test_runs_of_before_there_were_positions_are_kept(store_url: str) -> None:
         assert check(store) == []
 
 
+def test_results_of_before_there_were_series_join_theirs(store_url: str) -> None:
+    run = make_run()
+    precise = replace(make_result("a"), error_rms=0.01, roofline_fraction=0.5)
+    odd = replace(make_result("b", ()), message="\x00\udcff", error_rms=math.nan)
+    with open_store(store_url) as store:
+        store.start_run(run)
+        store.start_run(make_run(2, kind="base"))
+        for saved in (precise, odd):
+            store.save_result(run.id, saved)
+            store.save_result(make_run(2).id, saved)
+        before = [store.reader.trends.series(kinds=None), _points(store, run.id)]
+    migrate(parse_address(store_url), "0004")
+    with open_store(store_url) as store:
+        # Ids may differ: they are given anew.
+        after = [store.reader.trends.series(kinds=None), _points(store, run.id)]
+        assert [_without_ids(found) for found in after] == [_without_ids(found) for found in before]
+        assert (after[1][0].error_rms, after[1][0].roofline_fraction) == (0.01, 0.5)
+        assert after[1][1].error_rms is None
+        assert repr(store.reader.results(run.id)) == repr([precise, odd])
+        assert check(store) == []
+        store.save_result(run.id, make_result("c"))
+        assert check(store) == []
+
+
+def test_a_damaged_document_is_no_reason_not_to_migrate(store_url: str) -> None:
+    with open_store(store_url) as store:
+        store.start_run(make_run())
+        store.save_result(make_run().id, make_result("a"))
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE results SET document = '{'")
+    migrate(parse_address(store_url), "0004")
+    with open_store(store_url) as store:
+        assert [point.error_rms for point in _points(store, make_run().id)] == [None]
+        assert any("result of a" in problem for problem in check(store))
+
+
+def _points(store: Store, run_id: str) -> list[Point]:
+    """Of one run, by case."""
+    series = {one.id: one.case for one in store.reader.trends.series(kinds=None)}
+    points = store.reader.trends.points(series)
+    return sorted((p for p in points if p.run_id == run_id), key=lambda point: series[point.series_id])
+
+
+def _without_ids(found: Sequence[Point | SeriesInfo]) -> list[object]:
+    made = [one._replace(series_id=0) if isinstance(one, Point) else replace(one, id=0) for one in found]
+    return sorted(made, key=str)
+
+
 def test_opening_an_up_to_date_database_does_not_migrate(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,8 +189,19 @@ def test_opening_an_up_to_date_database_does_not_migrate(
         ("SELECT * FROM results WHERE run_id = 'a'", "sqlite_autoindex_results_1"),
         ("SELECT case_id FROM results WHERE run_id = 'a'", "COVERING INDEX"),
         (
-            "SELECT * FROM results JOIN runs ON run_id = runs.id WHERE case_id = 'a'",
-            "ix_results_case_id_run_id",
+            "SELECT run_id, status, median_ns, low_ns, high_ns, error_rms, roofline_fraction, launches_id"
+            " FROM results WHERE series_id IN (1, 2)",
+            "COVERING INDEX ix_results_points",
+        ),
+        ("SELECT id FROM series WHERE case_id = 'a'", "COVERING INDEX sqlite_autoindex_series_1"),
+        (
+            "SELECT * FROM runs WHERE repository = 'a' ORDER BY started_at DESC, id DESC LIMIT 50",
+            "ix_runs_repository_started_at_id",
+        ),
+        (
+            "SELECT id FROM runs WHERE repository = 'a' AND environment_id = 'b' AND kind = 'run'"
+            " ORDER BY started_at DESC, id DESC LIMIT 1",
+            "COVERING INDEX ix_runs_history",
         ),
         ("SELECT * FROM runs WHERE sha = 'a'", "ix_runs_sha"),
         (

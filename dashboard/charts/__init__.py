@@ -1,0 +1,1 @@
+"""The charts: values → figures or HTML. Pure: no Streamlit, no store."""

@@ -1,0 +1,51 @@
+"""Which repository and which machine a page is about: chosen at its top, kept in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.state import choose
+from dashboard.style import nothing_measured
+from perfsuite.store.trends import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the visitor looks at."""
+
+    database: data.Database
+    repository: str
+    machine: Machine
+
+    @property
+    def params(self) -> dict[str, str]:
+        """For links that stay with it."""
+        return {"repository": self.repository, "machine": self.machine.fingerprint}
+
+
+def choose_scope(database: data.Database) -> Scope:
+    """The selectors; ends the page where nothing was measured.
+
+    Where there is one repository or one machine only, there is nothing to select.
+    """
+    repositories = data.repositories(database)
+    if not repositories:
+        nothing_measured()
+    left, right = st.columns([1, 2])
+    with left:
+        repository = choose("Repository", "repository", repositories, alone=False)
+    machines = {machine.fingerprint: machine for machine in data.machines(database, repository)}
+    if not machines:
+        nothing_measured()
+    with right:
+        fingerprint = choose(
+            "Machine",
+            "machine",
+            list(machines),
+            show=lambda key: machines[key].environment.label,
+            alone=False,
+        )
+    return Scope(database, repository, machines[fingerprint])
