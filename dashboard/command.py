@@ -70,7 +70,7 @@ def dashboard(
     if demo and db:
         raise UsageError("--demo brings its own database: --db has no place beside it", "give one of them")
     _require_extra()
-    from dashboard.proxy import LOCAL, networks
+    from dashboard.serving.proxy import LOCAL, networks
 
     trusted = tuple(trusted_proxy or LOCAL)
     networks(trusted)
@@ -79,7 +79,7 @@ def dashboard(
     _require_free(host, port)
     with ExitStack() as stack:
         if demo:
-            from dashboard.demonstration import demonstration
+            from dashboard.serving.demonstration import demonstration
 
             database = stack.enter_context(demonstration())
         else:
@@ -92,7 +92,7 @@ def dashboard(
 
 def _hand_over(database: str, user_header: str | None, *, demo: bool) -> None:
     """Tells the pages, which run in this process, what the command line said."""
-    from dashboard import access
+    from dashboard.serving import access
 
     # Not an argument: a URL may hold a password, and arguments are shown to every user of the machine.
     os.environ["PERFSUITE_DB"] = database
@@ -154,8 +154,8 @@ def _serve(
     *,
     browser: bool,
 ) -> None:
-    from dashboard.access import Access
-    from dashboard.server import Settings, serve
+    from dashboard.serving.access import Access
+    from dashboard.serving.server import Settings, serve
 
     settings = Settings(host, port, database, base_path, browser, user_header, trusted)
 

@@ -13,7 +13,7 @@ from dashboard.markup import EMPTY, show
 from dashboard.pages import PAGES
 from dashboard.router import LINK
 
-_STYLE = Path(__file__).with_name("style.css")
+_STYLE = Path(__file__).with_name("styles") / "common.css"
 _MENU = Markup('<nav class="ps-menu" aria-label="Pages"><b>perfsuite</b><ul>{}</ul></nav>')
 
 

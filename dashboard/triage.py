@@ -1,7 +1,7 @@
 """Saying what an alert is: the only thing that the dashboard writes, and who may.
 
 Nobody, unless the server was started with a shared secret, with a proxy that names its visitors, or as a demo
-(`dashboard.access`).
+(`dashboard.serving.access`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from functools import cache
 
 import streamlit as st
 
-from dashboard.access import Access
 from dashboard.data import Database
+from dashboard.serving.access import Access
 from dashboard.words import utc
 from perfsuite.errors import StoreError, UsageError
 from perfsuite.model import Alert, AlertState

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dashboard.health import QUIET, Column, Family, Mark
+from dashboard.derive.health import QUIET, Column, Family, Mark
 from dashboard.router import LINK
 from dashboard.words import VERDICT_SIGNS, utc
 from perfsuite.model import Status, Verdict

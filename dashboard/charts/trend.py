@@ -20,8 +20,8 @@ from dashboard.charts.palette import (
 from dashboard.charts.trend_layout import layout
 from dashboard.charts.trend_marks import change_traces, mark_traces, note_traces
 from dashboard.charts.trend_view import Note, Trace, View, hover, number, visible_points
-from dashboard.trend_lines import SPREADS, Floats, Ints, Level, Line
-from dashboard.trend_units import Scale
+from dashboard.derive.trend_lines import SPREADS, Floats, Ints, Level, Line
+from dashboard.derive.trend_units import Scale
 from perfsuite.stats.change_points import ChangePoint
 
 MOST_DRAWN = 1500

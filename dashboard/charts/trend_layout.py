@@ -9,8 +9,8 @@ import numpy as np
 
 from dashboard.charts.palette import GREEN, GREY, ORANGE, RED, faint, plain_label
 from dashboard.charts.trend_view import Trace, View, change_label, visible_points
-from dashboard.trend_lines import Boundary, Line
-from dashboard.trend_units import Scale
+from dashboard.derive.trend_lines import Boundary, Line
+from dashboard.derive.trend_units import Scale
 from perfsuite.stats.change_points import ChangePoint
 from perfsuite.store.trends import Place
 

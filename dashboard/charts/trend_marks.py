@@ -8,8 +8,8 @@ import numpy as np
 
 from dashboard.charts.palette import GREEN, GREY, PURPLE, RED, plain_label
 from dashboard.charts.trend_view import Note, Trace, View, change_label, hover
-from dashboard.trend_lines import OFF_MAIN, Line
-from dashboard.trend_units import Scale
+from dashboard.derive.trend_lines import OFF_MAIN, Line
+from dashboard.derive.trend_units import Scale
 from perfsuite.model import Status
 from perfsuite.stats.change_points import ChangePoint
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dashboard.charts.palette import plain_label
-from dashboard.trend_lines import Axis, Ints, Line
-from dashboard.trend_units import shown_change
+from dashboard.derive.trend_lines import Axis, Ints, Line
+from dashboard.derive.trend_units import shown_change
 from perfsuite.stats.change_points import ChangePoint
 from perfsuite.store.trends import Place
 

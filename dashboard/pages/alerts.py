@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from markupsafe import Markup
 
-from dashboard import alert_parts as parts
-from dashboard import reads_alerts as reads
-from dashboard import triage_form
-from dashboard.alert_groups import ALL, KINDS, STATES, Group, Wanted, groups, key
 from dashboard.data import Database
 from dashboard.export import exports
 from dashboard.links import COMMON
 from dashboard.markup import EMPTY, link, text
 from dashboard.markup import show as put
+from dashboard.reads import alerts as reads
+from dashboard.sections import alerts as parts
+from dashboard.sections import triage_form
+from dashboard.sections.alert_groups import ALL, KINDS, STATES, Group, Wanted, groups, key
 from dashboard.style import empty
 from perfsuite.errors import UsageError
 from perfsuite.model import Alert, AlertState, Commit

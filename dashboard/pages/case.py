@@ -8,18 +8,19 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard import case_sections as sections
-from dashboard import data, markup, reads_compare
-from dashboard import reads_case as reads
-from dashboard.case_parts import PARTS
+from dashboard import data, markup
 from dashboard.data import Database
-from dashboard.reads_case import View
+from dashboard.reads import case as reads
+from dashboard.reads import compare as reads_compare
+from dashboard.reads.case import View
 from dashboard.scope import choose_scope
+from dashboard.sections import case as sections
+from dashboard.sections.case_parts import PARTS
 from dashboard.state import choose
 from dashboard.style import empty
 from perfsuite.model import ComparisonReport, Run
 
-_STYLE = Path(__file__).parents[1] / "style_case.css"
+_STYLE = Path(__file__).parents[1] / "styles" / "case.css"
 PART = "part"
 
 

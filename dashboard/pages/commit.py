@@ -7,13 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import commit_sections as sections
 from dashboard import data, markup
-from dashboard import reads_commit as reads
 from dashboard.data import Database
 from dashboard.export import exports
-from dashboard.reads_compare import comparisons_of
+from dashboard.reads import commit as reads
+from dashboard.reads.compare import comparisons_of
 from dashboard.scope import choose_scope
+from dashboard.sections import commit as sections
 from dashboard.state import choose
 from dashboard.words import utc
 from perfsuite.errors import UsageError
@@ -21,7 +21,7 @@ from perfsuite.model import Run
 from perfsuite.report.words import commit_line
 from perfsuite.store.trends import HISTORY
 
-_STYLE = Path(__file__).parents[1] / "style_compare.css"
+_STYLE = Path(__file__).parents[1] / "styles" / "compare.css"
 _COMMITS = 200
 _SUBJECT = 60
 

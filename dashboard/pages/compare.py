@@ -7,15 +7,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import compare_sections as sections
 from dashboard import data, markup
-from dashboard import reads_compare as reads
 from dashboard.charts.why import why_frame
 from dashboard.data import Database
 from dashboard.export import exports
 from dashboard.links import Value
 from dashboard.markup import link
+from dashboard.reads import compare as reads
 from dashboard.scope import choose_scope
+from dashboard.sections import compare as sections
 from dashboard.state import choose
 from dashboard.style import empty
 from dashboard.words import utc
@@ -24,7 +24,7 @@ from perfsuite.model import Comparison, ComparisonReport
 from perfsuite.report.forest import forest_svg
 from perfsuite.report.words import commit_line
 
-_STYLE = Path(__file__).parents[1] / "style_compare.css"
+_STYLE = Path(__file__).parents[1] / "styles" / "compare.css"
 _COMMITS = 200
 """That are offered; the address names older ones too."""
 _SUBJECT = 60

@@ -11,21 +11,21 @@ import streamlit as st
 from markupsafe import Markup
 
 from dashboard import data, markup
-from dashboard import reads_noise as reads
-from dashboard import reads_overview as history
 from dashboard.charts.floors import LETTERS, floor_row, scale
 from dashboard.charts.grid import told
 from dashboard.charts.sparkline import Size, sparkline
 from dashboard.data import Database
+from dashboard.derive.health import canary_lines
+from dashboard.derive.trust import CONFIDENCE, SameCode, Triage, sight, triage
 from dashboard.export import exports
-from dashboard.health import canary_lines
 from dashboard.links import href
 from dashboard.markup import EMPTY, link, table, text
-from dashboard.overview_sections import counted, heading, moment
+from dashboard.reads import noise as reads
+from dashboard.reads import overview as history
 from dashboard.router import LINK
 from dashboard.scope import Scope, choose_scope
+from dashboard.sections.overview import counted, heading, moment
 from dashboard.style import empty
-from dashboard.trust import CONFIDENCE, SameCode, Triage, sight, triage
 from perfsuite.model import AlertState, Comparison
 from perfsuite.report.noise import Floor
 from perfsuite.report.words import canary_name
@@ -44,7 +44,7 @@ MOST_JUDGED = 50
 _CANARY_COMMITS = 60
 """As the overview reads at first: it is there already."""
 _WIDE = Size(420, 44)
-_STYLE = Path(__file__).parents[1] / "style_noise.css"
+_STYLE = Path(__file__).parents[1] / "styles" / "noise.css"
 
 
 def show(database: Database) -> None:

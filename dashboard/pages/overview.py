@@ -12,15 +12,15 @@ import streamlit as st
 from markupsafe import Markup
 
 from dashboard import data, markup
-from dashboard import overview_sections as sections
-from dashboard import reads_overview as reads
 from dashboard.data import Database
+from dashboard.derive.health import Column, Family, health
 from dashboard.export import exports
-from dashboard.health import Column, Family, health
 from dashboard.links import href
 from dashboard.markup import EMPTY
+from dashboard.reads import overview as reads
 from dashboard.router import LINK
 from dashboard.scope import Scope, choose_scope
+from dashboard.sections import overview as sections
 from dashboard.style import empty
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ WINDOWS = ("30", "60", "120", "250")
 DEFAULT = "60"
 MOST_ROWS = 40
 """Families that are shown unless all are asked for, the worst."""
-_STYLE = Path(__file__).parents[1] / "style_overview.css"
+_STYLE = Path(__file__).parents[1] / "styles" / "overview.css"
 
 
 def show(database: Database) -> None:

@@ -12,20 +12,21 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
-from dashboard import data, reads_trends
+from dashboard import data
 from dashboard.charts.palette import CONFIG
 from dashboard.charts.trend import MOST_DRAWN, trend
 from dashboard.charts.trend_view import Note, View
+from dashboard.derive.trend_lines import SPREADS, Axis, Line
+from dashboard.derive.trend_units import FIRST_POINTS, RELATIVE, TIME, UNITS, Unit, scales, seen
 from dashboard.export import exports, image_format
 from dashboard.links import href
 from dashboard.markup import EMPTY, link, text
 from dashboard.markup import show as draw
+from dashboard.reads import trends as reads_trends
 from dashboard.scope import Scope, choose_scope
+from dashboard.sections.trends import Drawn, change_of, changes_table, frame, runs_table, told
 from dashboard.state import choose, choose_many, remember
 from dashboard.style import empty
-from dashboard.trend_lines import SPREADS, Axis, Line
-from dashboard.trend_tables import Drawn, change_of, changes_table, frame, runs_table, told
-from dashboard.trend_units import FIRST_POINTS, RELATIVE, TIME, UNITS, Unit, scales, seen
 from dashboard.zoom import zoomed
 from perfsuite.model import Alert, AlertState
 from perfsuite.stats.segment_test import LEAST_POINTS

@@ -10,10 +10,10 @@ import pytest
 from sample_history import DECODE, GPU, MATVEC, PREFILL, REPOSITORY, sample_alert, sample_alerts, sample_sha
 from visiting import markup, refused, shown, visit_page
 
-from dashboard.alert_groups import Wanted, groups
-from dashboard.alert_parts import MOST_TOGETHER
 from dashboard.charts.around import around_change
-from dashboard.reads_alerts import AROUND
+from dashboard.reads.alerts import AROUND
+from dashboard.sections.alert_groups import Wanted, groups
+from dashboard.sections.alerts import MOST_TOGETHER
 from perfsuite.model import AlertState, Commit, Status
 from perfsuite.store import open_store
 

@@ -23,8 +23,8 @@ from sample_history import (
 )
 from visiting import markup, refused, shown, visit_page
 
-from dashboard.case_parts import PARTS
-from dashboard.reproduce import commands, environment_table, pattern_of
+from dashboard.derive.reproduce import commands, environment_table, pattern_of
+from dashboard.sections.case_parts import PARTS
 from perfsuite.cases import match_cases
 from perfsuite.store import open_store
 

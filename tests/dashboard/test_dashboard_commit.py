@@ -21,7 +21,7 @@ from sample_history import (
 from visiting import markup, refused, rerun, shown, visit_page
 
 from dashboard.data import Database
-from dashboard.reads_commit import neighbours
+from dashboard.reads.commit import neighbours
 from perfsuite.model import Commit, Run
 from perfsuite.store import open_reader, open_store
 

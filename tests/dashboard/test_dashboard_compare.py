@@ -24,9 +24,9 @@ from sample_history import (
 )
 from visiting import markup, refused, rerun, shown, visit_page
 
-from dashboard.compare_sections import ALL
 from dashboard.data import Database
-from dashboard.reads_compare import between
+from dashboard.reads.compare import between
+from dashboard.sections.compare import ALL
 from perfsuite.cli.unpaired import compare_stored
 from perfsuite.config import Config
 from perfsuite.model import Comparison, Status, Timer, Verdict

@@ -10,10 +10,10 @@ import pytest
 from markupsafe import Markup
 from sample_history import DECODE, GPU, PREFILL, START, sample_run
 
-from dashboard import compare_sections as sections
 from dashboard.charts.forest import forest, short_name
 from dashboard.charts.why import both, why_frame, why_table
 from dashboard.markup import text
+from dashboard.sections import compare as sections
 from perfsuite.model import CaseComparison, Comparison, ComparisonReport, Verdict
 from perfsuite.report.forest import Axis
 from perfsuite.stats.families import findings, worst_first
@@ -66,7 +66,7 @@ def test_every_verdict_has_a_sign_of_its_own() -> None:
     ]
     signs = [re.findall("ps-m-([a-z-]+)", draw(compared("a[m=1]", one, 0.01))) for one in verdicts]
     assert len({sign for (sign,) in signs}) == len(verdicts)
-    style = Path(sections.__file__).with_name("style_compare.css").read_text()
+    style = Path(sections.__file__).parents[1] / "styles" / "compare.css".read_text()
     assert all(f".ps-m-{sign} " in style for (sign,) in signs)
 
 

@@ -11,8 +11,8 @@ import pytest
 from dashboard.charts.floors import LEAST, MOST, floor_row, position
 from dashboard.charts.grid import Links, grid
 from dashboard.charts.sparkline import sparkline
-from dashboard.health import Column, Family, canary_lines, families, health
-from dashboard.trust import Share, sight, triage
+from dashboard.derive.health import Column, Family, canary_lines, families, health
+from dashboard.derive.trust import Share, sight, triage
 from perfsuite.model import CANARY_FAMILY, Alert, AlertState, Commit, Noise, Status, Timer, Verdict
 from perfsuite.report.noise import Floor
 from perfsuite.store.trends import Cell, Place

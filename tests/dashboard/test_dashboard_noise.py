@@ -23,9 +23,9 @@ from sample_history import (
 )
 from visiting import markup, shown, visit_page
 
-from dashboard import reads_noise as reads
 from dashboard.data import Database
 from dashboard.pages import noise as page_module
+from dashboard.reads import noise as reads
 from perfsuite.measure.settings import BUDGETS
 from perfsuite.model import Comparison, Noise, noise_key
 from perfsuite.store import open_store

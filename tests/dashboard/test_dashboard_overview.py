@@ -26,10 +26,10 @@ from sample_history import (
 )
 from visiting import markup, shown, visit_page
 
-from dashboard import reads_overview as reads
 from dashboard.data import Database
-from dashboard.overview_sections import ago, counted, machine_table
 from dashboard.pages.overview import MOST_ROWS, grid_frame
+from dashboard.reads import overview as reads
+from dashboard.sections.overview import ago, counted, machine_table
 from perfsuite.store import open_store
 from perfsuite.store.trends import Machine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.sass import Diff, Kind, compare, operations, parse
+from dashboard.derive.sass import Diff, Kind, compare, operations, parse
 
 LOOP = """\
 0000  HGMMA.64x128x16.F32 R24, gdesc[UR8], R24

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, expect
 from sample_history import NEW_DRIVER, PREFILL, REPOSITORY
 
 from dashboard.pages import PAGES
-from dashboard.server import Settings
+from dashboard.serving.server import Settings
 
 
 @contextmanager

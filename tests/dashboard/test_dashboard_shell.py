@@ -19,13 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from sample_history import DECODE, GPU, IMPORTED, NEW_DRIVER, PREFILL, REPOSITORY, result, sample_run
 from streamlit.testing.v1 import AppTest
 
-from dashboard import badge, metrics
-from dashboard.access import Access
-from dashboard.demonstration import demonstration
 from dashboard.export import to_csv
-from dashboard.first_page import CHARTS, FIRST, first_page, names_of, needed
 from dashboard.markup import verdict_chip
-from dashboard.proxy import UserHeader, networks
+from dashboard.serving import badge, metrics
+from dashboard.serving.access import Access
+from dashboard.serving.demonstration import demonstration
+from dashboard.serving.first_page import CHARTS, FIRST, first_page, names_of, needed
+from dashboard.serving.proxy import UserHeader, networks
 from perfsuite.codec import encode
 from perfsuite.errors import MachineError, UsageError
 from perfsuite.model import AlertState, Status, Verdict

@@ -31,11 +31,11 @@ from visiting import markup, shown, visit_page
 
 from dashboard.charts.trend import MOST_DRAWN, trend
 from dashboard.charts.trend_view import Note, View
+from dashboard.derive.trend_lines import Axis, Line, make_axis, make_lines
+from dashboard.derive.trend_units import UNITS, Facts, scales
 from dashboard.links import href
 from dashboard.pages.trends import MOST_CASES
-from dashboard.trend_lines import Axis, Line, make_axis, make_lines
-from dashboard.trend_tables import frame
-from dashboard.trend_units import UNITS, Facts, scales
+from dashboard.sections.trends import frame
 from perfsuite.model import Result
 from perfsuite.store import open_store
 

@@ -12,8 +12,9 @@ from sample_history import sample_alerts
 from streamlit.testing.v1 import AppTest
 from visiting import rerun, shown, visit_page
 
-from dashboard import access, triage
+from dashboard import triage
 from dashboard.data import Database
+from dashboard.serving import access
 from perfsuite.errors import StoreError, UsageError
 from perfsuite.model import Alert, AlertState
 from perfsuite.store import open_store

@@ -9,8 +9,8 @@ import pytest
 from sample_history import DECODE, GPU, NEW_DRIVER, result
 from trend_example import CASE, axis, info, lines, place, point
 
-from dashboard.trend_lines import NO_CLOCK, OFF_MAIN, make_axis, make_lines
-from dashboard.trend_units import UNITS, Facts, Unit, scales, shown_change
+from dashboard.derive.trend_lines import NO_CLOCK, OFF_MAIN, make_axis, make_lines
+from dashboard.derive.trend_units import UNITS, Facts, Unit, scales, shown_change
 from perfsuite.model import Status, Timer
 from perfsuite.stats.change_points import Kind
 

@@ -8,7 +8,7 @@ from browser import query, served, settled, visitor
 from playwright.sync_api import Browser, Page, expect
 from sample_history import DECODE, PREFILL, fill, sample_alerts, sample_id
 
-from dashboard.access import SECRET
+from dashboard.serving.access import SECRET
 from perfsuite.model import AlertState
 from perfsuite.store import open_store
 

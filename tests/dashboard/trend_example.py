@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sample_history import GPU, REPOSITORY, START, sample_id, sample_sha
 
-from dashboard.trend_lines import Axis, Line, make_axis, make_lines
+from dashboard.derive.trend_lines import Axis, Line, make_axis, make_lines
 from perfsuite.model import Commit, Environment, Status, Timer
 from perfsuite.store.trends import Place, Point, SeriesInfo
 

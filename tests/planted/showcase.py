@@ -141,9 +141,7 @@ def _commit(clone: Path, source: str, tree: str, parent: str, subject: str | Non
     shown = git(clone, "show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B", source)
     *people, message = shown.split("\0")
     names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "AUTHOR_DATE", "COMMITTER_NAME", "COMMITTER_EMAIL")
-    environ = {
-        f"GIT_{name}": value for name, value in zip((*names, "COMMITTER_DATE"), people, strict=True)
-    }
+    environ = {f"GIT_{name}": value for name, value in zip((*names, "COMMITTER_DATE"), people, strict=True)}
     above = ["-p", parent] if parent else []
     text = f"{subject}\n" if subject else message
     return git(clone, "commit-tree", tree, *above, "-F", "-", environ=environ, text=text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from big.history import REPOSITORY, History, Level
 from big.templates import scaled
+
 from perfsuite.model import (
     Alert,
     AlertState,
@@ -85,7 +87,9 @@ def _results(history: History, number: int, commit: int, *, moved: bool) -> tupl
 def _head(history: History, number: int) -> Commit:
     sha = f"{history.random.getrandbits(160):040x}"
     at = history.commits[-1].committed_at
-    return Commit(sha, f"Push {number % 2 + 1} of pull request {number // 2 + 1}", "Ada", at, f"pull-{number // 2 + 1}")
+    return Commit(
+        sha, f"Push {number % 2 + 1} of pull request {number // 2 + 1}", "Ada", at, f"pull-{number // 2 + 1}"
+    )
 
 
 def _side(history: History, commit: Commit, number: int, kind: str) -> Run:
@@ -116,7 +120,7 @@ def _job(history: History, comparison: Comparison, pull: int) -> Job:
 def _alerts(history: History) -> Iterator[Alert]:
     """One for each change of a level on each machine; the newest are open."""
     for case, levels in enumerate(history.levels):
-        for before, after in zip(levels, levels[1:], strict=False):
+        for before, after in itertools.pairwise(levels):
             for machine in range(history.size.machines):
                 yield _alert(history, case, before, after, machine)
 

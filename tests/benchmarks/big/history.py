@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from big.bulk import COLUMNS, Row
 from big.templates import read_templates, scaled
+
 from perfsuite.model import Commit, Environment, Run, Status
 from perfsuite.store.rows import Batch, Values
 
@@ -121,7 +122,9 @@ class History:
     def _commit(self, number: int) -> Commit:
         sha = f"{self.random.getrandbits(160):040x}"
         subject, author = self.random.choice(_SUBJECTS), self.random.choice(("Ada", "Grace", "Edsger"))
-        return Commit(sha, f"{subject} ({number})", author, START + number * BETWEEN, "main", position=number + 1)
+        return Commit(
+            sha, f"{subject} ({number})", author, START + number * BETWEEN, "main", position=number + 1
+        )
 
     def _machine(self, number: int) -> tuple[Environment, Environment]:
         """Before and after its new driver; half of them have none."""
@@ -158,4 +161,3 @@ class History:
             suite="kernels/suite",
         )
         return Slot(run, commit, machine)
-

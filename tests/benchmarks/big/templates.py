@@ -55,7 +55,10 @@ def read_templates(count: int) -> tuple[Template, ...]:
         for case in cases
     ]
     others = [
-        _renamed(template, shape) for shape in _OTHER_SHAPES for template in real if _REAL_SHAPE in template.case
+        _renamed(template, shape)
+        for shape in _OTHER_SHAPES
+        for template in real
+        if _REAL_SHAPE in template.case
     ]
     return tuple([*real, *others][:count])
 

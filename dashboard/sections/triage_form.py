@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import triage
-from dashboard.access import Access
 from dashboard.data import Database
-from dashboard.reads_alerts import alerts as read_alerts
+from dashboard.reads.alerts import alerts as read_alerts
+from dashboard.serving.access import Access
 from dashboard.words import escape
 from perfsuite.errors import PerfsuiteError, StoreUnwritable
 from perfsuite.model import Alert, AlertState

@@ -14,7 +14,7 @@ from perfsuite.errors import MachineError
 from perfsuite.model import Alert
 from perfsuite.store import import_document, open_store
 
-FOLDER = Path(__file__).with_name("demo")
+FOLDER = Path(__file__).parents[1] / "demo"
 """What `perfsuite export` wrote, compressed, and `alerts.json`: what was said about it."""
 _ALERTS = "alerts.json"
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.data import FRESH_S, Database
-from dashboard.health import Column, Family, Health, families, health
+from dashboard.derive.health import Column, Family, Health, families, health
 from perfsuite.model import Alert, Comparison, Environment, Job, JobKind, JobState, Worker
 from perfsuite.store.trends import Cell, Machine, Place, TrendReader
 
@@ -63,7 +63,7 @@ class Work:
 
 @st.cache_resource(ttl=FRESH_S, max_entries=16, show_spinner=False)
 def overview(database: Database, repository: str, machine: str, commits: int) -> Overview:
-    """The history of a machine over its newest commits, judged by `dashboard.health`."""
+    """The history of a machine over its newest commits, judged by `dashboard.derive.health`."""
     stamp = data.reader(database).trends.stamp()
     window = _window(database, repository, machine, commits, stamp)
     known = alerts(database, repository)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from dashboard.compare_sections import UNNAMED, github, machine_words, pairs
 from dashboard.markup import EMPTY, link, table, verdict_chip
-from dashboard.reads_commit import Neighbours, Results
+from dashboard.reads.commit import Neighbours, Results
+from dashboard.sections.compare import UNNAMED, github, machine_words, pairs
 from dashboard.words import KINDS, utc
 from perfsuite.model import Alert, Commit, Comparison, Result, Run, Status, Verdict
 from perfsuite.report.alerts import commits_of, what_moved

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import data, reads_compare
+from dashboard import data
 from dashboard.charts.code import ErrorPoint, Step
 from dashboard.charts.roofline import Standing, standing_of
 from dashboard.data import Database
+from dashboard.reads import compare as reads_compare
 from perfsuite.model import Alert, CaseComparison, ComparisonReport, Launches, Result, Run, Status
 from perfsuite.report.words import commit_line
 from perfsuite.stats.stored import STORED

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.charts.floors import LETTERS
 from dashboard.data import FRESH_S, Database
-from dashboard.trust import SameCode, same_code
+from dashboard.derive.trust import SameCode, same_code
 from perfsuite.model import Comparison, Noise
 from perfsuite.report.noise import Floor, floors
 from perfsuite.stats.judge import threshold_of

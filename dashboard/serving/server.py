@@ -16,8 +16,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from dashboard.charts.palette import BLUE
-from dashboard.headers import SafeHeaders
-from dashboard.proxy import LOCAL, UserHeader, networks
+from dashboard.serving.headers import SafeHeaders
+from dashboard.serving.proxy import LOCAL, UserHeader, networks
 from perfsuite.errors import PerfsuiteError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SCRIPT = Path(__file__).with_name("app.py")
+SCRIPT = Path(__file__).parents[1] / "app.py"
 _CHARTS = ("trends", "case")
 """Pages that begin with charts of Plotly."""
 _GOODBYE_S = 3
@@ -173,7 +173,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 def _first_page(*, charts: bool) -> Callable[[Request], Response]:
     from streamlit.file_util import get_static_dir
 
-    from dashboard.first_page import first_page
+    from dashboard.serving.first_page import first_page
 
     page = first_page(Path(get_static_dir()), charts=charts)
 
@@ -194,7 +194,7 @@ def _metrics(database: str) -> Callable[[Request], Response]:
     def endpoint(request: Request) -> Response:
         from starlette.responses import Response
 
-        from dashboard import metrics
+        from dashboard.serving import metrics
 
         return Response(metrics.exposition(database), media_type=metrics.CONTENT_TYPE)
 
@@ -203,7 +203,7 @@ def _metrics(database: str) -> Callable[[Request], Response]:
 
 def _badge(database: str) -> Callable[[Request], Response]:
     def endpoint(request: Request) -> Response:
-        from dashboard import badge
+        from dashboard.serving import badge
 
         asked = request.query_params
         found = badge.badge(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dashboard.charts.palette import unit_of
-from dashboard.trend_lines import Floats, Ints, Line
+from dashboard.derive.trend_lines import Floats, Ints, Line
 from perfsuite.model import Result
 from perfsuite.units import NS_PER_S
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import data
+from dashboard.derive.trend_lines import Axis, Line, make_axis, make_lines
+from dashboard.derive.trend_units import Facts
 from dashboard.scope import Scope
-from dashboard.trend_lines import Axis, Line, make_axis, make_lines
-from dashboard.trend_units import Facts
 from perfsuite.model import Alert
 from perfsuite.report.environments import machine_model
 from perfsuite.store.trends import Machine

@@ -10,14 +10,15 @@ import plotly.graph_objects as go
 import streamlit as st
 from markupsafe import Markup
 
-from dashboard import case_sections as sections
-from dashboard import markup, reproduce, sass
-from dashboard import reads_case as reads
+from dashboard import markup
 from dashboard.charts import code, roofline, samples, telemetry
 from dashboard.charts.palette import chart_config
+from dashboard.derive import reproduce, sass
 from dashboard.export import exports, image_format
 from dashboard.markup import table, text
-from dashboard.reads_case import MOST_CHANGES, View
+from dashboard.reads import case as reads
+from dashboard.reads.case import MOST_CHANGES, View
+from dashboard.sections import case as sections
 from dashboard.state import choose
 from dashboard.words import escape
 from perfsuite.model import Kernel, Launches, Timer

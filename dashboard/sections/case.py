@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from dashboard.charts.code import TOTAL, Step, named_kernels
 from dashboard.charts.roofline import Roofs, Standing
+from dashboard.derive.sass import Diff, Kind, Line, Row
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
-from dashboard.reads_case import History, View
-from dashboard.sass import Diff, Kind, Line, Row
+from dashboard.reads.case import History, View
 from dashboard.words import utc
 from perfsuite.model import REUSED, Alert, Kernel, Launches, Result, Run, Status
 from perfsuite.report.words import commit_line, explained, plain, time_cell, timer_label

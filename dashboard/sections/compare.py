@@ -12,7 +12,7 @@ from dashboard.charts.forest import Address, forest
 from dashboard.charts.why import Code, why_table
 from dashboard.links import Value
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
-from dashboard.reads_compare import Push, address_of, pending
+from dashboard.reads.compare import Push, address_of, pending
 from dashboard.words import utc
 from perfsuite.model import (
     CaseComparison,

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from dashboard.charts.grid import Links, commit_told, grid, told
 from dashboard.charts.sparkline import sparkline
-from dashboard.health import Column, Family, Health, Mark
+from dashboard.derive.health import Column, Family, Health, Mark
 from dashboard.links import href
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
-from dashboard.reads_overview import Window, Work
+from dashboard.reads.overview import Window, Work
 from dashboard.words import utc
 from perfsuite.model import Alert, AlertState, Comparison, Job, Status, Verdict
 from perfsuite.report.alerts import what_moved

@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboard.charts.trend_view import View, change_label, number
+from dashboard.derive.trend_lines import Line
+from dashboard.derive.trend_units import Scale, seen
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
-from dashboard.trend_lines import Line
-from dashboard.trend_units import Scale, seen
 from dashboard.words import utc
 from perfsuite.model import Alert, Verdict
 from perfsuite.stats.change_points import ChangePoint

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from dashboard.alert_groups import Group
 from dashboard.charts.around import around_change
 from dashboard.links import Value
 from dashboard.markup import EMPTY, link, text
-from dashboard.reads_alerts import Around
+from dashboard.reads.alerts import Around
+from dashboard.sections.alert_groups import Group
 from dashboard.words import utc
 from perfsuite.model import Alert, AlertState, Commit
 from perfsuite.report.alerts import commits_of, what_moved

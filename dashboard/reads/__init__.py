@@ -1,0 +1,1 @@
+"""Cached reads of the store, a module a page."""

@@ -1,0 +1,1 @@
+"""Parts of pages as HTML. Pure: values in, markup out."""
