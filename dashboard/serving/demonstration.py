@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from perfsuite.codec import decode
 from perfsuite.errors import MachineError
-from perfsuite.model import Alert
+from perfsuite.model import Alert, Comparison, Job, JobKind, JobState
 from perfsuite.store import import_document, open_store
 
 FOLDER = Path(__file__).parents[1] / "demo"
-"""What `perfsuite export` wrote, compressed, and `alerts.json`: what was said about it."""
-_ALERTS = "alerts.json"
+"""What `perfsuite export` wrote, compressed; `alerts.json`: what was said about it; `pulls.json`: comparison to
+number of its pull request. `tests/planted/demo.py` makes them."""
+_ALERTS, _PULLS = "alerts.json", "pulls.json"
 
 
 @contextmanager
@@ -34,11 +37,31 @@ def demonstration(folder: Path = FOLDER) -> Iterator[str]:
         with open_store(path) as store:
             for document in documents:
                 import_document(store, gzip.decompress(document.read_bytes()), document.name)
-            store.save_alerts(_alerts(folder / _ALERTS))
+            store.save_alerts(decode(Alert, plain) for plain in _read(folder / _ALERTS, []))
+            for comparison, number in _read(folder / _PULLS, {}).items():
+                store.jobs.add(_job(store.reader.comparison(comparison), number))
         yield path
 
 
-def _alerts(file: Path) -> list[Alert]:
-    if not file.exists():
-        return []
-    return [decode(Alert, plain) for plain in json.loads(file.read_text(encoding="utf-8"))]
+def _job(comparison: Comparison, pull: int) -> Job:
+    """As the robot leaves it."""
+    head = comparison.head.commit.sha
+    key = f"pull/{pull}/{head}"
+    return Job(
+        hashlib.sha256(key.encode()).hexdigest()[:32],
+        comparison.head.repository,
+        JobKind.COMPARE,
+        key,
+        head,
+        comparison.started_at,
+        comparison.base.commit.sha,
+        pull,
+        state=JobState.SUCCEEDED,
+        started_at=comparison.started_at,
+        finished_at=comparison.finished_at,
+        comparison=comparison.id,
+    )
+
+
+def _read(file: Path, missing: Any) -> Any:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else missing
