@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ci.body import Stage, View
-from ci.body.words import answer, as_of, links_line, title
+from ci.body.words import answer, as_of, case_links, links_line, title
 from ci.hub import Annotation, Check, CheckState
 from ci.sorting import Class, Sorted
 from ci.verdicts import MOST_BYTES, verdict_text
@@ -99,7 +99,8 @@ def _summary(view: View, report: ComparisonReport | None, sorting: Sorted | None
         said = [text(view.stage_text)] if view.stage_text else []
         return fit([*said, as_of(view), links_line(view.links)], MOST_BYTES)
     new = sorting.cases(report, Class.NEW)
-    table = case_table(new, f"{len(new)} new regressions", folded=len(new) > OPEN_ROWS)
+    many, pages = len(new) > OPEN_ROWS, case_links(view, new)
+    table = case_table(new, f"{len(new)} new regressions", folded=many, links=pages)
     answered = f"**{answer(report, sorting)}**"
     parts: Parts = [answered, *machine_alert(report.machine), *table, as_of(view), links_line(view.links)]
     return fit(parts, MOST_BYTES)

@@ -218,7 +218,7 @@ class Publisher:
             notes=conditions(comparison.head.environment),
             image_url=address,
             at=comparison.finished_at or comparison.started_at,
-            links=self._links(comparison),
+            **self._links(comparison),
         )
 
     def _extras(self, jobs: Sequence[Job], head: str) -> tuple[Extra, ...]:
@@ -239,11 +239,15 @@ class Publisher:
             view, _identity(view), CHECK, details_url=view.links.get("dashboard", ""), definitions=places
         )
 
-    def _links(self, comparison: Comparison) -> dict[str, str]:
+    def _links(self, comparison: Comparison) -> dict[str, Any]:
+        """The pages of `dashboard.pages` about it."""
         if not self.place.dashboard:
             return {}
-        address = self.place.dashboard.rstrip("/")
-        return {"dashboard": f"{address}/?comparison={quote(comparison.id)}"}
+        address, which = self.place.dashboard.rstrip("/"), f"comparison={quote(comparison.id)}"
+        return {
+            "links": {"dashboard": f"{address}/compare?{which}"},
+            "case_page": f"{address}/case?{which}&case=",
+        }
 
     def seen(self, pull: PullRequest) -> Command:
         """When this head was first seen, by GitHub's clock, and what has been published of it."""

@@ -19,17 +19,14 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     st.set_page_config(page_title="perfsuite", layout="wide", initial_sidebar_state="collapsed")
-    pages = {
-        page.key: st.Page(
+    pages = [
+        st.Page(
             partial(_show, page), title=f"{page.title} · perfsuite", url_path=page.key, default=not page.key
         )
         for page in PAGES
-    }
-    chosen = st.navigation(list(pages.values()), position="hidden")
+    ]
+    chosen = st.navigation(pages, position="hidden")
     router.follow_links()
-    if not chosen.url_path and "comparison" in st.query_params:
-        # Links in comments of earlier versions.
-        st.switch_page(pages["compare"], query_params={"comparison": st.query_params["comparison"]})
     style.frame(chosen.url_path)
     chosen.run()
 

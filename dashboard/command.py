@@ -9,11 +9,14 @@ import socket
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perfsuite.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from dashboard.serving.server import Settings
 
 PORT = 8501
 """Streamlit's own, so that what people know stays true."""
@@ -57,6 +60,15 @@ def dashboard(
             help="Whose --user-header counts: an address or a network; repeatable. Default: this machine.",
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="Name by which browsers call it, such as that of a proxy; repeatable. Default: localhost; "
+            "any, where --host shows it to the network.",
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Show measurements of an H200 that come with perfsuite.")
     ] = False,
@@ -71,11 +83,13 @@ def dashboard(
         raise UsageError("--demo brings its own database: --db has no place beside it", "give one of them")
     _require_extra()
     from dashboard.serving.proxy import LOCAL, networks
+    from dashboard.serving.server import Settings
 
     trusted = tuple(trusted_proxy or LOCAL)
     networks(trusted)
     base = base_path.strip("/")
-    _require_names(base, user_header)
+    allowed = tuple(name.lower() for name in allowed_host or ())
+    _require_names(base, user_header, allowed)
     _require_free(host, port)
     with ExitStack() as stack:
         if demo:
@@ -86,7 +100,7 @@ def dashboard(
             config = load_config(Path.cwd(), process_environ(), required=False)
             database = override_database(config, db, Path.cwd()).database
         _hand_over(database, user_header, demo=demo)
-        _serve(host, port, database, base, user_header, trusted, browser=browser)
+        _serve(Settings(host, port, database, base, browser, user_header, trusted, allowed))
     typer.echo("dashboard ended")
 
 
@@ -100,7 +114,7 @@ def _hand_over(database: str, user_header: str | None, *, demo: bool) -> None:
     os.environ[access.DEMO] = "1" if demo else ""
 
 
-def _require_names(base_path: str, user_header: str | None) -> None:
+def _require_names(base_path: str, user_header: str | None, allowed: tuple[str, ...]) -> None:
     if not re.fullmatch(r"[\w~-][\w.~-]*(/[\w~-][\w.~-]*)*", base_path or "x", re.ASCII):
         raise UsageError(
             f"--base-path {base_path!r} is no path of an address",
@@ -110,6 +124,12 @@ def _require_names(base_path: str, user_header: str | None) -> None:
         raise UsageError(
             f"--user-header {user_header!r} is no name of a header", "write one such as X-Forwarded-User"
         )
+    for name in allowed:
+        if not re.fullmatch(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", name, re.ASCII):
+            raise UsageError(
+                f"--allowed-host {name!r} is no name of a host",
+                "write one such as perf.example.com, without https:// and port, or *.example.com",
+            )
 
 
 def _require_extra() -> None:
@@ -144,20 +164,9 @@ def _other(port: int) -> int:
     return port + 1 if port < 65535 else PORT
 
 
-def _serve(
-    host: str,
-    port: int,
-    database: str,
-    base_path: str,
-    user_header: str | None,
-    trusted: tuple[str, ...],
-    *,
-    browser: bool,
-) -> None:
+def _serve(settings: Settings) -> None:
     from dashboard.serving.access import Access
-    from dashboard.serving.server import Settings, serve
-
-    settings = Settings(host, port, database, base_path, browser, user_header, trusted)
+    from dashboard.serving.server import serve
 
     def ready() -> None:
         typer.echo(f"dashboard: {settings.url}  (Ctrl-C ends it)")

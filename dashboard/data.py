@@ -54,27 +54,54 @@ def reader(database: Database) -> Reader:
 
 # Resources, not data: values are frozen, and a copy of 10,000 points at each choice would cost more than
 # reading them.
-@st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)
+@st.cache_resource(ttl=FRESH_S, max_entries=4, show_spinner=False)
+def news(database: Database) -> str:
+    """Another text when the store has new runs or results: the key of what is kept until then.
+
+    One for all pages: what is kept under the newest must not be made of an older list.
+    """
+    return reader(database).trends.stamp()
+
+
 def repositories(database: Database) -> Sequence[str]:
     """Those of the newest runs first."""
+    return _repositories(database, news(database))
+
+
+def machines(database: Database, repository: str) -> Sequence[Machine]:
+    """Environments that have runs of the history, the newest first."""
+    return _machines(database, repository, news(database))
+
+
+def cases(database: Database, repository: str, machine: str) -> Sequence[str]:
+    """Case ids that have a history there, sorted."""
+    return _cases(database, repository, machine, news(database))
+
+
+def places(database: Database, repository: str, machine: str, newest: int | None = None) -> Sequence[Place]:
+    """The runs of the history there, the oldest first; all, or the newest."""
+    return _places(database, repository, machine, newest, news(database))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _repositories(database: Database, stamp: str) -> Sequence[str]:
     return tuple(reader(database).trends.repositories())
 
 
-@st.cache_resource(ttl=FRESH_S, max_entries=32, show_spinner=False)
-def machines(database: Database, repository: str) -> Sequence[Machine]:
-    """Environments that have runs of the history, the newest first."""
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _machines(database: Database, repository: str, stamp: str) -> Sequence[Machine]:
     return tuple(reader(database).trends.machines(repository))
 
 
-@st.cache_resource(ttl=FRESH_S, max_entries=64, show_spinner=False)
-def cases(database: Database, repository: str, machine: str) -> Sequence[str]:
-    """Case ids that have a history there, sorted."""
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _cases(database: Database, repository: str, machine: str, stamp: str) -> Sequence[str]:
     return tuple(reader(database).trends.cases(repository, machine))
 
 
-@st.cache_resource(ttl=FRESH_S, max_entries=16, show_spinner=False)
-def places(database: Database, repository: str, machine: str, newest: int | None = None) -> Sequence[Place]:
-    """The runs of the history there, the oldest first; all, or the newest."""
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _places(
+    database: Database, repository: str, machine: str, newest: int | None, stamp: str
+) -> Sequence[Place]:
     return tuple(reader(database).trends.places(repository, machine, kinds=HISTORY, limit=newest))
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from markupsafe import Markup
 
-from dashboard.state import choose
+from dashboard.links import href
+from dashboard.router import LINK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +41,21 @@ def exports(name: str, frame: pd.DataFrame | Callable[[], pd.DataFrame]) -> None
     )
 
 
-def image_choice() -> None:
-    """Chooses what the camera button of the charts saves."""
-    choose("Save charts as", IMAGE, IMAGES, show=str.upper, kind="segments")
+def image_choice(page: str) -> Markup:
+    """Links that choose what the camera button of a page's charts saves."""
+    kept = {name: st.query_params.get_all(name) for name in st.query_params if name != IMAGE}
+    now = image_format()
+    shown = [
+        Markup("<b>{}</b>").format(kind.upper())
+        if kind == now
+        else Markup('<a class="{}" href="{}">{}</a>').format(
+            LINK, href(page, **kept, **{IMAGE: kind}), kind.upper()
+        )
+        for kind in IMAGES
+    ]
+    return Markup('<p class="ps-muted">The camera above a chart saves it as {}.</p>').format(
+        Markup(" · ").join(shown)
+    )
 
 
 def image_format() -> str:

@@ -34,6 +34,11 @@ def link(label: str | Markup, page: str, /, title: str = "", **params: Value) ->
     )
 
 
+def wide(pattern: str, *values: str | Markup) -> Markup:
+    """Words of a cell that stay on one line, as `Markup.format` puts them together."""
+    return Markup('<span class="ps-wide">{}</span>').format(Markup(pattern).format(*values))
+
+
 def verdict_chip(verdict: Verdict, label: str = "") -> Markup:
     """A verdict as a sign and a word on its colour; `label` in place of the word."""
     kind = verdict.value.replace(" ", "-")

@@ -8,6 +8,16 @@ LINK = "ps"
 """Class of the links that are ours to follow."""
 
 _FOLLOW = """
+// Streamlit puts the address of a page into the history when its first words arrive: too late where the
+// visitor has gone on, or back, meanwhile. The page is changed here alone; Streamlit may change its query.
+const ours = Symbol.for("perfsuite");
+if (!history[ours]) {
+  const push = history[ours] = history.pushState.bind(history);
+  history.pushState = (state, title, url) => {
+    if (new URL(url ?? "", location.href).pathname === location.pathname) push(state, title, url);
+  };
+}
+
 export default function() {
   const follow = (event) => {
     if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -16,7 +26,7 @@ export default function() {
     event.preventDefault();
     event.stopPropagation();
     if (link.href !== location.href) {
-      history.pushState({}, "", link.href);
+      history[ours]({}, "", link.href);
     }
     window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
     window.scrollTo(0, 0);

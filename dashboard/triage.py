@@ -108,10 +108,6 @@ def sign_in(access: Access, name: str, secret: str) -> None:
     st.session_state[_VISITOR] = name
 
 
-def sign_out() -> None:
-    st.session_state.pop(_VISITOR, None)
-
-
 def change(database: Database, seen: Sequence[Alert], state: AlertState, reason: str, by: str) -> None:
     """Sets the state of alerts, all of them or none.
 

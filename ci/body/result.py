@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ci.body.view import View
-from ci.body.words import answer, checked, metric_row
+from ci.body.words import answer, case_links, checked, metric_row
 from ci.sorting import Class, Sorted
 from perfsuite.model import CaseComparison, ComparisonReport, Finding, Verdict
 from perfsuite.report.escape import code, fenced, text
@@ -53,11 +53,12 @@ def result_parts(view: View, report: ComparisonReport, sorting: Sorted, *, insid
     said = {case: common[finding.text] for finding in found for case in finding.cases}
     noun = "new regression" if len(new) == 1 else "new regressions"
     note = unfinished(report.comparison)
+    many, pages = len(new) > OPEN_ROWS, case_links(view, new)
     return [
         *machine_alert(report.machine),
         *([f"**{note}**"] if note and not inside else []),
         *findings_list(found, _remarks(found, common, sorting)),
-        *case_table(_without(grouped, said), f"{len(new)} {noun}", folded=len(new) > OPEN_ROWS),
+        *case_table(_without(grouped, said), f"{len(new)} {noun}", folded=many, links=pages),
         *_metrics_table(view),
         *([] if inside else _picture(view, report, open_=sorting.red)),
         *whys(grouped),

@@ -76,6 +76,8 @@ class View:
     """How trials were confined, foreign processes on the GPU, and the like; one sentence each."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Label → http(s) address, in the order to show."""
+    case_page: str = ""
+    """http(s) address of a page about one case, to which its id is appended; empty where there is none."""
     image_url: str | None = None
     """Where the picture of `perfsuite.report.forest` is served."""
     at: datetime | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from ci.body.view import Stage, View
@@ -106,6 +106,14 @@ def links_line(links: Mapping[str, str]) -> str:
         UsageError: a link is not an http(s) address.
     """
     return " · ".join(f"[{text(label)}]({checked(label, url)})" for label, url in links.items())
+
+
+def case_links(view: View, cases: Iterable[CaseComparison]) -> dict[str, str]:
+    """Case → address of its page, without those whose names make it too long."""
+    if not view.case_page:
+        return {}
+    found = {compared.case: view.case_page + quote(compared.case, safe="") for compared in cases}
+    return {case: checked("case", url) for case, url in found.items() if len(url) <= _MOST_URL}
 
 
 def checked(label: str, url: str) -> str:

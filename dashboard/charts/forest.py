@@ -23,7 +23,7 @@ Address = Callable[[CaseComparison, str], Markup]
 
 
 def forest(cases: Sequence[CaseComparison], axis: Axis, address: Address) -> Markup:
-    """The lines of some cases under their scale; those without a change are left out.
+    """The lines of some cases; those without a change are left out.
 
     Args:
         cases: in the order in which they are drawn.
@@ -33,7 +33,17 @@ def forest(cases: Sequence[CaseComparison], axis: Axis, address: Address) -> Mar
     lines = EMPTY.join(_line(one, axis, address) for one in cases if one.change is not None)
     if not lines:
         return EMPTY
-    return Markup('<ul class="ps-forest">{}{}</ul>').format(_scale(axis), lines)
+    return Markup('<ul class="ps-forest">{}</ul>').format(lines)
+
+
+def scale(axis: Axis) -> Markup:
+    """The scale of all families of a page, which stays in sight above them."""
+    low, high = (format_share(edge) for edge in (axis.low, axis.high))
+    ends = Markup('<span>{} ← faster</span><b style="left:{}">0</b><span>slower → {}</span>')
+    return Markup(
+        '<ul class="ps-forest ps-forest-scale" aria-hidden="true">'
+        "<li><span></span><div>{}</div><span>change and its interval</span></li></ul>"
+    ).format(ends.format(text(low), _percent(axis.at(0.0)), text(high)))
 
 
 def short_name(compared: CaseComparison) -> str:
@@ -82,14 +92,6 @@ def _mark(change: float, axis: Axis, symbol: str) -> Markup:
     """The symbol, which the style sheet draws; at the ends of the axis that the change lies farther out."""
     shape = symbol if axis.low <= change <= axis.high else "above" if change > axis.high else "below"
     return Markup('<b class="ps-m-{}" style="left:{}"></b>').format(shape, _percent(axis.at(change)))
-
-
-def _scale(axis: Axis) -> Markup:
-    low, high = (format_share(edge) for edge in (axis.low, axis.high))
-    ends = Markup('<span>{}</span><b style="left:{}">0</b><span>{} slower →</span>')
-    return Markup(
-        '<li class="ps-forest-scale" aria-hidden="true"><span></span><div>{}</div><span></span></li>'
-    ).format(ends.format(text(low), _percent(axis.at(0.0)), text(high)))
 
 
 def _percent(share: float) -> str:

@@ -87,7 +87,3 @@ def chart_config(name: str, image: str = "png") -> dict[str, Any]:
         "toImageButtonOptions": {"filename": name, "format": image, "scale": scale},
         "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
     }
-
-
-CONFIG = chart_config
-"""As the pages call it."""

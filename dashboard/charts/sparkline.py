@@ -31,7 +31,7 @@ _SIGNS = {
 class Size:
     """Of a picture, in pixels."""
 
-    width: int = 150
+    width: int = 240
     height: int = 28
 
 

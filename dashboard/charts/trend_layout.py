@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dashboard.charts.palette import GREEN, GREY, ORANGE, RED, faint, plain_label
-from dashboard.charts.trend_view import Trace, View, change_label, visible_points
+from dashboard.charts.trend_view import Trace, View, short_label, visible_points
 from dashboard.derive.trend_lines import Boundary, Line
 from dashboard.derive.trend_units import Scale
 from perfsuite.stats.change_points import ChangePoint
@@ -99,7 +99,7 @@ def _boundary_words(view: View, boundaries: Sequence[Boundary]) -> Iterator[Trac
         yield {
             "x": boundary.at - 0.5, "y": 0.01, "xref": "x", "yref": "paper", "text": plain_label(short),
             "textangle": -90, "xanchor": "right", "yanchor": "bottom", "showarrow": False,
-            "font": {"size": 11, "color": GREY}, "hovertext": plain_label(text),
+            "font": {"size": 11}, "hovertext": plain_label(text),
         }  # fmt: skip
 
 
@@ -129,13 +129,13 @@ def _change_words(view: View, labels: Labels) -> Iterator[Trace]:
     """The size of each move above the chart, the surest first, as far as there is room."""
     gap = _LABEL_SHARE * (view.last - view.first + 1)
     rows: list[list[int]] = [[] for _ in range(_LABEL_ROWS)]
-    for (x, slower), changes in _moves(labels):
+    for (x, _), changes in _moves(labels):
         free = [number for number, taken in enumerate(rows) if all(abs(x - other) >= gap for other in taken)]
         if not free:
             continue
         rows[free[0]].append(x)
         share = (x - view.first) / max(1, view.last - view.first)
-        text = change_label(changes[0], bigger=view.bigger)
+        text = short_label(changes[0], bigger=view.bigger)
         yield {
             "x": x,
             "y": 1.0,
@@ -146,7 +146,8 @@ def _change_words(view: View, labels: Labels) -> Iterator[Trace]:
             "xanchor": "left" if share < _EDGE else "right" if share > 1 - _EDGE else "center",
             "yshift": 2 + 16 * free[0],
             "text": text + (f" and {len(changes) - 1} more" if len(changes) > 1 else ""),
-            "font": {"size": 12, "color": RED if slower else GREEN},
+            # In the colour of the page's words: the mid-tones of lines are too pale for small type.
+            "font": {"size": 12},
         }
 
 

@@ -82,7 +82,7 @@ def note_traces(view: View, lines: Sequence[tuple[Line, Scale]], notes: Sequence
         ],
         "marker": {"color": PURPLE, "symbol": "circle-open", "size": 18, "line": {"width": 2}},
         "text": [note.state for _, _, note in shown], "textposition": "bottom center",
-        "textfont": {"color": PURPLE, "size": 11},
+        "textfont": {"size": 11},
         "hovertext": [plain_label(note.text) for _, _, note in shown],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "customdata": [view.axis.places[note.x].commit.sha for _, _, note in shown],

@@ -58,6 +58,11 @@ def visible_points(x: Ints, view: View) -> Ints:
     return np.arange(max(0, start - 1), min(len(x), stop + 1))
 
 
+def short_label(change: ChangePoint, *, bigger: bool) -> str:
+    """`slower: +4.1 %`, for where there is little room."""
+    return change_label(change, bigger=bigger).partition(" [")[0]
+
+
 def change_label(change: ChangePoint, *, bigger: bool) -> str:
     """`slower: +4.1 % [3.8, 4.4]`, the size of what is shown."""
     word = "slower" if change.change > 0 else "faster"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from dashboard.charts.forest import Address
-from dashboard.markup import EMPTY, table, text, verdict_chip
+from dashboard.markup import EMPTY, table, text, verdict_chip, wide
 from perfsuite.model import CaseComparison
 from perfsuite.report.words import CONFIRMED, explained, plain, sees_cell
 from perfsuite.units import NS_PER_US, format_ns, format_share
@@ -109,7 +109,7 @@ def _interval(compared: CaseComparison) -> str:
 
 
 def _wide(value: str) -> Markup:
-    return Markup('<span class="ps-wide">{}</span>').format(plain(value))
+    return wide("{}", plain(value))
 
 
 def _share(value: float | None) -> str:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from enum import StrEnum
 
 import numpy as np
@@ -20,6 +21,9 @@ _REUSE = ".reuse"
 """A hint to the register cache: the allocator's, like the names of registers."""
 _GUARD = re.compile(r"@!?\S+\s+")
 _OPCODE = re.compile(r"(?:\w+:\s*)?([A-Z][A-Z0-9_]*)")
+_LEAD = re.compile(r"(?:\w+:\s*)?(?:@!?\S+\s+)?")
+"""A label and a guard."""
+_WORD = re.compile(r"[\w.]+|\s+|.")
 _EQUAL, _SHAPE, _OPERATION = 8, 6, 3
 """Worth of two lines side by side: the same text; the same but for registers; the same operation. A line
 of another shape is worth less than half of one that is the same, so that no equal line is given up for it."""
@@ -103,6 +107,23 @@ def compare(base: Sequence[Line], head: Sequence[Line]) -> Diff:
     """Aligns two listings so that as much as possible of what is alike stands side by side."""
     rows = tuple(_rows(base[:MOST_LINES], head[:MOST_LINES]))
     return Diff(rows, _renamed(rows))
+
+
+def worded(text: str) -> tuple[str, list[str]]:
+    """The label and guard of an instruction, and its words, of which the first is the operation."""
+    found = _LEAD.match(text)
+    lead = found[0] if found else ""
+    return lead, _WORD.findall(text[len(lead) :])
+
+
+def is_register(word: str) -> bool:
+    return _REGISTER.match(word) is not None
+
+
+def differing(words: Sequence[str], other: Sequence[str]) -> frozenset[int]:
+    """Places of the words that the other side has not, or has otherwise."""
+    codes = SequenceMatcher(None, other, words, autojunk=False).get_opcodes()
+    return frozenset(at for tag, _, _, low, high in codes if tag != "equal" for at in range(low, high))
 
 
 def operations(lines: Sequence[Line]) -> Mapping[str, int]:

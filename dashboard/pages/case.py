@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import data, markup
 from dashboard.data import Database
+from dashboard.export import image_choice
 from dashboard.reads import case as reads
 from dashboard.reads import compare as reads_compare
 from dashboard.reads.case import View
@@ -34,6 +35,8 @@ def show(database: Database) -> None:
     part = wanted if wanted in PARTS else next(iter(PARTS))
     markup.show(sections.answer(view, alerts), sections.parts_menu(view, titles, part))
     PARTS[part].show(view)
+    if PARTS[part].charts:
+        markup.show(image_choice("case"))
 
 
 def _view(database: Database) -> View:

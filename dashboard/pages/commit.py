@@ -12,7 +12,7 @@ from dashboard.data import Database
 from dashboard.export import exports
 from dashboard.reads import commit as reads
 from dashboard.reads.compare import comparisons_of
-from dashboard.scope import choose_scope
+from dashboard.scope import Scope, choose_scope
 from dashboard.sections import commit as sections
 from dashboard.state import choose
 from dashboard.words import utc
@@ -29,17 +29,20 @@ _SUBJECT = 60
 def show(database: Database) -> None:
     """By the address: `sha` and `repository`, `run` of several; else the newest commit."""
     st.html(_STYLE)
-    sha = st.query_params.get("sha") or _chosen(database)
+    sha, repository, machine = (st.query_params.get(key) for key in ("sha", "repository", "machine"))
+    if not sha:
+        scope, sha = _chosen(database)
+        repository, machine = scope.repository, scope.machine.fingerprint
     try:
-        runs = reads.runs_of(database, sha, st.query_params.get("repository") or None)
+        runs = reads.runs_of(database, sha, repository or None)
     except UsageError:
         _several(database, sha)
         raise
-    run = _shown(runs)
+    run = _shown(runs, machine)
     _draw(database, run, runs)
 
 
-def _chosen(database: Database) -> str:
+def _chosen(database: Database) -> tuple[Scope, str]:
     scope = choose_scope(database)
     places = data.places(database, scope.repository, scope.machine.fingerprint, _COMMITS)
     labels = {
@@ -48,7 +51,7 @@ def _chosen(database: Database) -> str:
     }
     if not labels:
         raise UsageError("no commit was measured on this machine", "choose another machine")
-    return choose("Commit", "sha", list(labels), show=lambda sha: labels[sha])
+    return scope, choose("Commit", "sha", list(labels), show=lambda sha: labels[sha])
 
 
 def _several(database: Database, ref: str) -> None:
@@ -59,9 +62,9 @@ def _several(database: Database, ref: str) -> None:
         st.stop()
 
 
-def _shown(runs: Sequence[Run]) -> Run:
-    """The run of the address; else that of its machine, of a history, the newest."""
-    wanted, machine = (st.query_params.get(key) for key in ("run", "machine"))
+def _shown(runs: Sequence[Run], machine: str | None) -> Run:
+    """The run of the address; else that of the machine, of a history, the newest."""
+    wanted = st.query_params.get("run")
     return max(
         runs,
         key=lambda run: (
@@ -88,4 +91,4 @@ def _draw(database: Database, run: Run, runs: Sequence[Run]) -> None:
     )
     exports(f"commit-{commit.label}", lambda: sections.results_frame(results))
     markup.show(sections.AGAIN)
-    st.code(sections.reproduce(run, around, results), language="bash")
+    st.code(sections.reproduce(run, around, results), language=None)

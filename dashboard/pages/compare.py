@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from markupsafe import Markup
 
 from dashboard import data, markup
 from dashboard.charts.why import why_frame
@@ -55,11 +56,17 @@ def _of_one(database: Database) -> tuple[ComparisonReport, dict[str, Value]]:
             "Compare the working tree with a commit:",
             "perfsuite compare main",
         )
-    chosen = choose("Comparison", "comparison", list(known), show=lambda key: _label(known[key]))
+    # Of equal code there is little to see: unasked, the newest of two commits.
+    usual = next((key for key, one in known.items() if one.kind == "compare"), None)
+    chosen = choose(
+        "Comparison", "comparison", list(known), default=usual, show=lambda key: _label(known[key])
+    )
     comparison = known[chosen]
     where = reads.address_of(comparison)
     others = {"base": comparison.base.commit.sha, "head": comparison.head.commit.sha}
-    markup.show(link("Compare other commits or runs →", "compare", **{**where, **others, "comparison": ""}))
+    if others["base"] != others["head"]:
+        other = {**where, **others, "comparison": ""}
+        markup.show(link("Compare other commits or runs →", "compare", **other))
     # By its whole id, whatever the address says: links of this view must hold when others begin alike.
     return _judged(database, comparison), {"comparison": comparison.id}
 
@@ -145,8 +152,9 @@ def _draw(database: Database, report: ComparisonReport, here: dict[str, Value]) 
     asked = {**here, "family": family}
     markup.show(
         sections.answer(report),
-        sections.facts(report),
-        sections.findings(report),
+        Markup('<div class="ps-two"><div>{}</div><div>{}</div></div>').format(
+            sections.findings(report), sections.facts(report)
+        ),
         sections.families(report, drawn, address, asked),
         sections.cases(report, drawn, base, head, address),
     )

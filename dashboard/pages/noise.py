@@ -22,6 +22,7 @@ from dashboard.links import href
 from dashboard.markup import EMPTY, link, table, text
 from dashboard.reads import noise as reads
 from dashboard.reads import overview as history
+from dashboard.reads.alerts import of_repository
 from dashboard.router import LINK
 from dashboard.scope import Scope, choose_scope
 from dashboard.sections.overview import counted, heading, moment
@@ -52,7 +53,7 @@ def show(database: Database) -> None:
     place = (database, scope.repository, scope.machine.fingerprint)
     known = reads.floors_of(*place)
     same = reads.same_code_comparisons(*place)
-    found = triage(history.alerts(database, scope.repository))
+    found = triage(of_repository(database, scope.repository))
     canaries = _canaries(scope)
     if not (known.floors or same or found.counts or canaries):
         empty(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,20 @@ from markupsafe import Markup
 
 from dashboard import data, markup
 from dashboard.data import Database
-from dashboard.derive.health import Column, Family, health
+from dashboard.derive.health import Column, Family, Health, health
+from dashboard.derive.trust import SameCode, Sight, sight, triage
 from dashboard.export import exports
 from dashboard.links import href
 from dashboard.markup import EMPTY
+from dashboard.reads import noise
 from dashboard.reads import overview as reads
+from dashboard.reads.alerts import of_repository
 from dashboard.router import LINK
 from dashboard.scope import Scope, choose_scope
+from dashboard.sections import answers
 from dashboard.sections import overview as sections
 from dashboard.style import empty
+from perfsuite.model import Alert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,22 +59,62 @@ def _history(scope: Scope, found: reads.Overview, commits: str) -> Markup:
     shown = found.window.columns[-int(commits) :]
     first = len(found.window.columns) - len(shown)
     rows = [_cut(row, first) for row in found.rows]
-    alerts = reads.alerts(scope.database, scope.repository)
+    alerts = of_repository(scope.database, scope.repository)
     now = datetime.now(UTC)
-    said = sections.answer(health(shown, rows, alerts), found.window, shown, scope.params, now)
+    how = health(shown, rows, alerts)
     note = sections.unfinished(shown)
+    said = (
+        ("Is it healthy?", sections.answer(how, found.window, shown, scope.params, now) + _note(note)),
+        ("What moved, and why", _moved(shown, rows, alerts, scope, now)),
+        ("Can it be trusted?", _trust(how, shown, alerts, scope)),
+    )
     listed, left = _worst(rows)
     return EMPTY.join(
         (
-            said,
-            Markup('<p class="ps-muted">{}</p>').format(note) if note else EMPTY,
-            sections.heading("Commits and families"),
-            _choices(scope, commits, found.window.cut, len(shown)),
+            _sections("ps-answers", said),
+            Markup('<div class="ps-beside">{}{}</div>').format(
+                sections.heading("Commits and families"),
+                _choices(scope, commits, found.window.cut, len(shown)),
+            ),
             sections.commit_grid(shown, listed, scope.params),
             sections.heading("Families"),
             sections.family_table(listed, shown, scope.params),
             _left(left, scope, commits),
         )
+    )
+
+
+def _note(words: str) -> Markup:
+    return Markup('<p class="ps-muted">{}</p>').format(words) if words else EMPTY
+
+
+def _moved(
+    shown: Sequence[Column], rows: Sequence[Family], alerts: Sequence[Alert], scope: Scope, now: datetime
+) -> Markup:
+    known = {alert.id: alert for alert in alerts}
+    return answers.moved(answers.steps(rows, shown), shown, known, scope.params, now)
+
+
+def _trust(how: Health, shown: Sequence[Column], alerts: Sequence[Alert], scope: Scope) -> Markup:
+    place = (scope.database, scope.repository, scope.machine.fingerprint)
+    known = noise.floors_of(*place)
+    floors = sight(known.floors, [known.threshold(one.case) for one in known.floors])
+    seen: Sight | SameCode = floors
+    if floors.middle is None:
+        same = [one for one in noise.same_code_comparisons(*place) if one.finished_at]
+        seen = noise.judged(scope.database, same[0]) if same else floors
+    return answers.trust(seen, how, triage(alerts), shown, scope.params)
+
+
+def _sections(kind: str, parts: Iterable[tuple[str, Markup]]) -> Markup:
+    """Sections beside one another, as far as there is room; empty ones are left out."""
+    return Markup('<div class="{}">{}</div>').format(
+        kind,
+        EMPTY.join(
+            Markup("<section>{}{}</section>").format(sections.heading(title), part)
+            for title, part in parts
+            if part
+        ),
     )
 
 
@@ -112,7 +157,7 @@ def _beside(scope: Scope) -> Markup:
     """What is not the history: alerts, machines, work, comparisons."""
     database, repository, now = scope.database, scope.repository, datetime.now(UTC)
     work = reads.work(database, repository)
-    alerts = reads.alerts(database, repository)
+    alerts = of_repository(database, repository)
     parts = (
         ("Open alerts", sections.alert_list(alerts, scope.params, now)),
         ("Machines", sections.machine_table(data.machines(database, repository), repository, now)),
@@ -120,13 +165,7 @@ def _beside(scope: Scope) -> Markup:
         ("Pull requests", sections.pull_list(work, repository, now)),
         ("Comparisons", sections.comparison_list(reads.comparisons(database, repository), now)),
     )
-    return Markup('<div class="ps-side">{}</div>').format(
-        EMPTY.join(
-            Markup("<section>{}{}</section>").format(sections.heading(title), part)
-            for title, part in parts
-            if part
-        )
-    )
+    return _sections("ps-side", parts)
 
 
 def grid_frame(columns: Sequence[Column], rows: Sequence[Family]) -> pd.DataFrame:

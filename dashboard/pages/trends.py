@@ -13,16 +13,17 @@ import streamlit as st
 from markupsafe import Markup
 
 from dashboard import data
-from dashboard.charts.palette import CONFIG
+from dashboard.charts.palette import chart_config
 from dashboard.charts.trend import MOST_DRAWN, trend
 from dashboard.charts.trend_view import Note, View
 from dashboard.derive.trend_lines import SPREADS, Axis, Line
 from dashboard.derive.trend_units import FIRST_POINTS, RELATIVE, TIME, UNITS, Unit, scales, seen
-from dashboard.export import exports, image_format
+from dashboard.export import exports, image_choice, image_format
 from dashboard.links import href
 from dashboard.markup import EMPTY, link, text
 from dashboard.markup import show as draw
 from dashboard.reads import trends as reads_trends
+from dashboard.reads.alerts import of_repository
 from dashboard.scope import Scope, choose_scope
 from dashboard.sections.trends import Drawn, change_of, changes_table, frame, runs_table, told
 from dashboard.state import choose, choose_many, remember
@@ -44,7 +45,7 @@ def show(database: data.Database) -> None:
     """Draws the page."""
     scope = choose_scope(database)
     cases = data.cases(database, scope.repository, scope.machine.fingerprint)
-    alerts = reads_trends.alerts(database, scope.repository)
+    alerts = of_repository(database, scope.repository)
     if not cases:
         empty(
             "No case has been measured here yet.", "Measure the working tree, and come back:", "perfsuite run"
@@ -177,7 +178,8 @@ def _charts(
         drawn = list(zip(same, made, strict=True))
         here = [alert for alert in alerts if alert.fingerprint in axis.environments]
         figure = trend(view, drawn, _notes(view, drawn, here))
-        config = {**CONFIG(f"trends {clock}", image_format()), "doubleClick": "autosize", "showTips": False}
+        config = chart_config(f"trends {clock}", image_format())
+        config |= {"doubleClick": "autosize", "showTips": False}
         st.plotly_chart(figure, key=f"trend {clock}", config=config)
         said = [*missing, *_words(view, drawn, unit, pin)]
         draw(
@@ -186,6 +188,7 @@ def _charts(
             runs_table(view, drawn, _here(), scope.params),
         )
         exports(f"trends {clock}", partial(frame, view, drawn))
+    draw(image_choice("trends"))
 
 
 def _notes(view: View, drawn: Drawn, alerts: Sequence[Alert]) -> list[Note]:

@@ -32,8 +32,13 @@ class Around:
 # A resource, not data: values are frozen.
 @st.cache_resource(ttl=data.FRESH_S, max_entries=2, show_spinner=False)
 def alerts(database: Database) -> Sequence[Alert]:
-    """All of the store, the newest first."""
+    """All of the store, the newest first: the one list of all pages, read anew after each triage."""
     return tuple(data.reader(database).alerts())
+
+
+def of_repository(database: Database, repository: str) -> Sequence[Alert]:
+    """In whatever state, the newest first."""
+    return tuple(alert for alert in alerts(database) if alert.repository == repository)
 
 
 @st.cache_resource(ttl=data.FRESH_S, max_entries=64, show_spinner=False)

@@ -12,6 +12,7 @@ from dashboard.charts.code import ErrorPoint, Step
 from dashboard.charts.roofline import Standing, standing_of
 from dashboard.data import Database
 from dashboard.reads import compare as reads_compare
+from dashboard.reads.alerts import of_repository
 from perfsuite.model import Alert, CaseComparison, ComparisonReport, Launches, Result, Run, Status
 from perfsuite.report.words import commit_line
 from perfsuite.stats.stored import STORED
@@ -106,12 +107,7 @@ def cases_of(database: Database, run_id: str) -> Sequence[str]:
 
 def history(database: Database, repository: str, machine: str, case: str) -> History:
     """Trusted runs only: what a stranger's code measured says nothing of the history."""
-    return _history(database, repository, machine, case, _stamp(database))
-
-
-@st.cache_resource(ttl=data.FRESH_S, max_entries=4, show_spinner=False)
-def _stamp(database: Database) -> str:
-    return data.reader(database).trends.stamp()
+    return _history(database, repository, machine, case, data.news(database))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -169,7 +165,7 @@ def listing(database: Database, target: str, hash: str) -> str | None:
 
 def errors(database: Database, repository: str, machine: str, case: str) -> list[ErrorPoint]:
     """The errors of the history against the tolerance of their series."""
-    return _errors(database, repository, machine, case, _stamp(database))
+    return _errors(database, repository, machine, case, data.news(database))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -214,8 +210,7 @@ def _standings(database: Database, run_id: str, family: str, stamp: str) -> Sequ
     return tuple(standing for standing in found if standing is not None)
 
 
-@st.cache_resource(ttl=data.FRESH_S, max_entries=64, show_spinner=False)
 def alerts(database: Database, repository: str, case: str, machine: str) -> Sequence[Alert]:
     """Of the case on this machine, the newest first."""
-    found = data.reader(database).alerts(repository, case)
-    return tuple(alert for alert in found if alert.fingerprint == machine)
+    found = of_repository(database, repository)
+    return tuple(alert for alert in found if alert.case == case and alert.fingerprint == machine)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.data import Database
+from dashboard.reads.alerts import of_repository
 from perfsuite.errors import UsageError
 from perfsuite.model import Alert, Commit, Result, Run
 from perfsuite.store.trends import HISTORY
@@ -90,11 +91,10 @@ def counts(database: Database, run_ids: tuple[str, ...]) -> Mapping[str, Mapping
     return data.reader(database).trends.counts(run_ids)
 
 
-@st.cache_resource(ttl=data.FRESH_S, max_entries=64, show_spinner=False)
 def alerts_of(database: Database, sha: str, repository: str) -> Sequence[Alert]:
     """Alerts whose range begins or ends at a commit, the newest first."""
-    alerts = data.reader(database).alerts(repository)
-    return tuple(alert for alert in alerts if sha in (alert.before, alert.after))
+    found = of_repository(database, repository)
+    return tuple(alert for alert in found if sha in (alert.before, alert.after))
 
 
 def neighbours(database: Database, run: Run) -> Neighbours:

@@ -13,7 +13,8 @@ import streamlit as st
 from dashboard import data
 from dashboard.data import FRESH_S, Database
 from dashboard.derive.health import Column, Family, Health, families, health
-from perfsuite.model import Alert, Comparison, Environment, Job, JobKind, JobState, Worker
+from dashboard.reads.alerts import of_repository
+from perfsuite.model import Comparison, Environment, Job, JobKind, JobState, Worker
 from perfsuite.store.trends import Cell, Machine, Place, TrendReader
 
 MOST_CELLS = 40_000
@@ -64,17 +65,10 @@ class Work:
 @st.cache_resource(ttl=FRESH_S, max_entries=16, show_spinner=False)
 def overview(database: Database, repository: str, machine: str, commits: int) -> Overview:
     """The history of a machine over its newest commits, judged by `dashboard.derive.health`."""
-    stamp = data.reader(database).trends.stamp()
-    window = _window(database, repository, machine, commits, stamp)
-    known = alerts(database, repository)
+    window = _window(database, repository, machine, commits, data.news(database))
+    known = of_repository(database, repository)
     rows = families(window.columns, known)
     return Overview(window, tuple(rows), health(window.columns, rows, known))
-
-
-@st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)
-def alerts(database: Database, repository: str) -> Sequence[Alert]:
-    """All of a repository, in whatever state, the newest first."""
-    return tuple(data.reader(database).alerts(repository))
 
 
 @st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)

@@ -10,7 +10,6 @@ from dashboard import data
 from dashboard.derive.trend_lines import Axis, Line, make_axis, make_lines
 from dashboard.derive.trend_units import Facts
 from dashboard.scope import Scope
-from perfsuite.model import Alert
 from perfsuite.report.environments import machine_model
 from perfsuite.store.trends import Machine
 
@@ -20,16 +19,11 @@ _LINES = 64
 """Cases kept: each of 10,000 points is about a megabyte."""
 
 
-@st.cache_resource(ttl=data.FRESH_S, max_entries=4, show_spinner=False)
-def _stamp(database: data.Database) -> str:
-    return data.reader(database).trends.stamp()
-
-
 def axis(scope: Scope) -> Axis:
     """The runs of the chosen machine, and those of its GPU model in other environments."""
     machines = joined(scope.machine, data.machines(scope.database, scope.repository))
     fingerprints = tuple(machine.fingerprint for machine in machines)
-    return _axis(scope.database, scope.repository, fingerprints, _stamp(scope.database), machines)
+    return _axis(scope.database, scope.repository, fingerprints, data.news(scope.database), machines)
 
 
 def joined(machine: Machine, machines: Sequence[Machine]) -> list[Machine]:
@@ -62,7 +56,7 @@ def _axis(
 def lines(scope: Scope, case: str, along: Axis) -> Sequence[Line]:
     """Those of a case on an axis, one a clock."""
     fingerprints = tuple(along.environments)
-    return _lines(scope.database, scope.repository, case, fingerprints, _stamp(scope.database), along)
+    return _lines(scope.database, scope.repository, case, fingerprints, data.news(scope.database), along)
 
 
 @st.cache_resource(max_entries=_LINES, show_spinner=False)
@@ -92,9 +86,3 @@ def facts(scope: Scope, along: Axis, shown: Sequence[Line]) -> dict[tuple[str, s
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _facts(database: data.Database, run_id: str, case: str) -> Facts:
     return Facts.of(data.reader(database).trends.result(run_id, case, samples=False))
-
-
-@st.cache_resource(ttl=data.FRESH_S, max_entries=8, show_spinner=False)
-def alerts(database: data.Database, repository: str) -> Sequence[Alert]:
-    """All of a repository, the newest first."""
-    return tuple(data.reader(database).alerts(repository))

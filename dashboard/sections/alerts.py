@@ -30,6 +30,8 @@ CASES_SHOWN = 5
 """Of a finding in the list; its own view has all."""
 SHOWN_BESIDE = 50
 """Other alerts of the same commits, below one alert."""
+_OPEN_BESIDE = 4
+"""Of them, up to which they are open."""
 MOST_TOGETHER = 100
 """Alerts in one address, which proxies cut beyond some thousand letters; more are told apart by a search."""
 UNDECIDED = (AlertState.OPEN, AlertState.ACKNOWLEDGED)
@@ -176,9 +178,16 @@ def alone(
 def _others(alert: Alert, others: Sequence[Alert], machines: Mapping[str, str], params: Params) -> Markup:
     waiting = [one for one in (alert, *others) if one.state in UNDECIDED]
     label = f"triage the {len(waiting)} that are open or acknowledged together"
-    return Markup("<h3>The same commits also moved</h3>{}<p>{}</p>").format(
+    together = triage_link(label, waiting, params) if len(waiting) > 1 else EMPTY
+    # The form stands below: a long list must not push it out of sight.
+    return Markup(
+        "<h3>The same commits also moved</h3>"
+        '<details class="ps-fold"{}><summary>{} more</summary>{}</details><p>{}</p>'
+    ).format(
+        Markup(" open") if len(others) <= _OPEN_BESIDE else EMPTY,
+        f"{len(others):,}",
         rows(others[:SHOWN_BESIDE], machines, params),
-        triage_link(label, waiting, params) if len(waiting) > 1 else EMPTY,
+        together,
     )
 
 
@@ -201,9 +210,8 @@ def leads(alert: Alert, **more: Value) -> Markup:
     if alert.kind == "silent":
         return EMPTY
     here = {"case": alert.case, "repository": alert.repository, "machine": alert.fingerprint}
-    return Markup(" · ").join(
-        (link("trends", "trends", "", **here, **more), link("case", "case", "", **here))
-    )
+    links = (link("trends", "trends", "", **here, **more), link("case", "case", "", **here))
+    return Markup('<span class="ps-wide">{} · {}</span>').format(*links)
 
 
 def range_of(alert: Alert, commits: Mapping[str, Commit]) -> Markup:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dashboard.charts.code import TOTAL, Step, named_kernels
 from dashboard.charts.roofline import Roofs, Standing
-from dashboard.derive.sass import Diff, Kind, Line, Row
+from dashboard.derive.sass import Diff, Kind, Line, Row, differing, is_register, worded
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
 from dashboard.reads.case import History, View
 from dashboard.words import utc
@@ -250,13 +250,32 @@ def _folded(rows: Sequence[Row]) -> Markup:
 def _row(row: Row) -> Markup:
     return Markup(
         '<div class="r {}"><i title="{}">{}</i><span class="b">{}</span><span class="h">{}</span></div>'
-    ).format(_CLASSES[row.kind], _WORDS[row.kind], row.kind.value, _line(row.base), _line(row.head))
+    ).format(
+        _CLASSES[row.kind],
+        _WORDS[row.kind],
+        row.kind.value,
+        _line(row.base, row.head),
+        _line(row.head, row.base),
+    )
 
 
-def _line(line: Line | None) -> Markup:
+def _line(line: Line | None, other: Line | None) -> Markup:
+    """The instruction, its operation set off; what the other side writes otherwise is marked."""
     if line is None:
         return EMPTY
-    return Markup('<span class="a">{}</span>{}').format(line.address, plain(line.text))
+    lead, words = worded(plain(line.text))
+    changed = other is not None and other.text != line.text
+    marked = differing(words, worded(plain(other.text))[1]) if other is not None and changed else frozenset()
+    shown = EMPTY.join(_word(word, operation=not at, marked=at in marked) for at, word in enumerate(words))
+    return Markup('<span class="a">{}</span><span class="p">{}</span>{}').format(line.address, lead, shown)
+
+
+def _word(word: str, *, operation: bool, marked: bool) -> Markup:
+    shown = Markup("<b>{}</b>").format(word) if operation else Markup("{}").format(word)
+    if not marked or word.isspace():
+        return shown
+    # Which register it is was the allocator's choice: told, but quietly.
+    return Markup("<u>{}</u>" if is_register(word) else "<mark>{}</mark>").format(shown)
 
 
 def diff_words(diff: Diff) -> str:
@@ -282,7 +301,7 @@ def peers(standings: Sequence[Standing], roofs: Roofs, view: View) -> Markup:
             f"{each.intensity:.3g}" if each.drawable else _NONE,
             f"{each.operations_per_s / 1e12:.4g}" if each.operations else _NONE,
             f"{each.bytes_per_s / 1e12:.3g}" if each.bytes else _NONE,
-            f"{each.fraction:.1%}" if each.fraction else _NONE,
+            f"{each.fraction * 100:.1f} %" if each.fraction else _NONE,
             roofs.bound_by(each) or _NONE,
         ]
         for each in ordered

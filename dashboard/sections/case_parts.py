@@ -36,6 +36,7 @@ class Part:
 
     title: str
     show: Callable[[View], None]
+    charts: bool = True
 
 
 def _samples(view: View) -> None:
@@ -269,6 +270,6 @@ PARTS: Mapping[str, Part] = {
     "roofline": Part("Roofline", _roofline),
     "code": Part("Machine code", _code),
     "accuracy": Part("Correctness", _accuracy),
-    "reproduce": Part("Reproduce", _reproduce),
+    "reproduce": Part("Reproduce", _reproduce, charts=False),
 }
 """Key in the address → section; the first is the default."""

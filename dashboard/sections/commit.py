@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AGAIN = Markup("<h3>Measure it again</h3>")
-_HEADINGS = ("case", "status", "time", "95 %", "error", "roofline", "regs/spills/shared", "timer")
+_HEADINGS = ("case", "status", "time", "95 % interval", "error", "roofline", "regs/spills/shared", "timer")
 _NUMBERS = (2, 3, 4, 5)
 _OPEN = 60
 """Cases up to which all families are open."""
@@ -136,7 +136,7 @@ def results(run: Run, measured: Results) -> Markup:
         Markup('<span class="ps-muted">{}</span>').format(machine_words(run.environment)),
         Markup('<p class="ps-warn">{}</p>').format(note) if note else EMPTY,
         _red(run, red),
-        folds,
+        Markup('<div class="ps-results">{}</div>').format(folds),
         _canaries(measured),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from dashboard.charts.forest import Address, forest
+from dashboard.charts.forest import Address, forest, scale
 from dashboard.charts.why import Code, why_table
 from dashboard.links import Value
 from dashboard.markup import EMPTY, link, table, text, verdict_chip
@@ -45,6 +45,8 @@ MOST = 200
 MOST_OF_FAMILY = 400
 """Of a family that is asked for."""
 _OPEN_FINDINGS = 12
+_OPEN_CASES = 12
+"""Up to which the table has the quiet ones open."""
 _TREND_CASES = 12
 """That the trends page overlays."""
 _CHANGED = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.LESS_ACCURATE)
@@ -210,7 +212,10 @@ def families(
         )
         for family, members in ordered
     ]
-    return Markup("<h3>Changes</h3>{}").format(EMPTY.join(parts)) if parts else EMPTY
+    if not parts:
+        return EMPTY
+    above = scale(axis) if any(one.change is not None for one in drawn) else EMPTY
+    return Markup("<h3>Changes</h3>{}{}").format(above, EMPTY.join(parts))
 
 
 def _family(
@@ -225,19 +230,17 @@ def _family(
     name = plain(family) or UNNAMED
     worst = min((one.verdict for one in members), key=SEVERITY.index)
     untimed = Markup('<p class="ps-muted">None of these was timed.</p>') if drawn else EMPTY
-    links = [
-        *([_rest(left, family, here)] if left else []),
-        trends_link(report, [one.case for one in members], "Trends of this family →"),
-    ]
+    rest = Markup("<p>{}</p>").format(_rest(left, family, here)) if left else EMPTY
     return Markup(
         '<details class="ps-fold"{}><summary>{} <b>{}</b> '
-        '<span class="ps-muted">{}</span></summary>{}</details>'
+        '<span class="ps-muted">{}</span> {}</summary>{}</details>'
     ).format(
         Markup(" open") if picture or any(one.verdict not in _QUIET for one in drawn) else EMPTY,
         verdict_chip(worst),
         name,
         counted(Counter(one.verdict for one in members)),
-        (picture or untimed) + Markup("<p>{}</p>").format(Markup(" · ").join(links)),
+        trends_link(report, [one.case for one in members], "trends →"),
+        (picture or untimed) + rest,
     )
 
 
@@ -269,7 +272,20 @@ def cases(
         if left
         else EMPTY
     )
-    return Markup("<h3>Why</h3>{}{}").format(why_table(drawn, base, head, address), note) if drawn else note
+    if not drawn:
+        return note
+    loud = [one for one in drawn if one.verdict not in _QUIET]
+    quiet = [one for one in drawn if one.verdict in _QUIET]
+    folded = (
+        Markup('<details class="ps-fold"{}><summary>{}</summary>{}</details>').format(
+            Markup(" open") if len(drawn) <= _OPEN_CASES else EMPTY,
+            counted(Counter(one.verdict for one in quiet)),
+            why_table(quiet, base, head, address),
+        )
+        if quiet
+        else EMPTY
+    )
+    return Markup("<h3>Why</h3>{}{}{}").format(why_table(loud, base, head, address), folded, note)
 
 
 def pull_history(repository: str, pull: int, pushes: Sequence[Push], shown: str) -> Markup:

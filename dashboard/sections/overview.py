@@ -16,7 +16,6 @@ from dashboard.reads.overview import Window, Work
 from dashboard.words import utc
 from perfsuite.model import Alert, AlertState, Comparison, Job, Status, Verdict
 from perfsuite.report.alerts import what_moved
-from perfsuite.report.words import plain
 from perfsuite.stats.alerts import DAY_S, MISSING_GAPS
 from perfsuite.store.trends import Machine
 from perfsuite.units import format_ns, format_share
@@ -125,9 +124,6 @@ def _troubles(health: Health, newest: Column, here: Address) -> list[Markup]:
             for case, change in health.unsettled[:_TOLD]
         )
         found.append(Markup("? off its level at the newest commits, too new to tell: {}").format(told_))
-    if health.machine:
-        where = link("canaries", "noise", **here)
-        found.append(Markup("! {} ({})").format(plain(health.machine), where))
     return found
 
 
@@ -262,12 +258,13 @@ def listed(lines: Sequence[Markup]) -> Markup:
 
 def machine_table(machines: Sequence[Machine], repository: str, now: datetime) -> Markup:
     """When each last reported; environments that another took over on the same hosts are folded away."""
-    seen: set[str] = set()
+    seen: set[tuple[str | None, str]] = set()
     present: list[Machine] = []
     former: list[Machine] = []
     for machine in machines:
-        (former if seen.issuperset(machine.hosts) else present).append(machine)
-        seen.update(machine.hosts)
+        places = {(machine.environment.gpu, host) for host in machine.hosts}
+        (former if places <= seen else present).append(machine)
+        seen |= places
     shown = _machines(present, repository, now, silence=True)
     if not former:
         return shown

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from dashboard.charts.trend_view import View, change_label, number
 from dashboard.derive.trend_lines import Line
 from dashboard.derive.trend_units import Scale, seen
-from dashboard.markup import EMPTY, link, table, text, verdict_chip
+from dashboard.markup import EMPTY, link, table, text, verdict_chip, wide
 from dashboard.words import utc
 from perfsuite.model import Alert, Verdict
 from perfsuite.stats.change_points import ChangePoint
@@ -97,12 +97,13 @@ def _moves(
             yield (
                 x,
                 [
-                    Markup("{} {}").format(verdict_chip(verdict, size), change.kind.value),
+                    wide("{} {}", verdict_chip(verdict, size), change.kind.value),
                     link(line.case, "case", case=line.case, **scope),
                     _commits(repository, old.commit.sha, new.commit.sha, scope),
-                    f"{format_ns(change.before)} → {format_ns(change.after)}",
+                    wide("{} → {}", format_ns(change.before), format_ns(change.after)),
                     Markup("<br>").join(said) if said else Markup("<span class=ps-muted>–</span>"),
-                    Markup("{} · {}").format(
+                    wide(
+                        "{} · {}",
                         link("why", "case", "Samples and machine code before and after", **case),
                         link(
                             "pin", "trends", "Show all relative to the last commit before it",

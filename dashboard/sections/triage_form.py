@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import triage
 from dashboard.data import Database
 from dashboard.reads.alerts import alerts as read_alerts
+from dashboard.reads.overview import overview as read_overview
 from dashboard.serving.access import Access
 from dashboard.words import escape
 from perfsuite.errors import PerfsuiteError, StoreUnwritable
@@ -110,7 +111,7 @@ def _save(database: Database, shown: Sequence[Alert], name: str) -> None:
     except PerfsuiteError as error:
         st.session_state[_SAID] = (False, f"Nothing was written: {_told(error)}")
         if not isinstance(error, StoreUnwritable):
-            read_alerts.clear()
+            _forget()
     except Exception as error:
         # A bug: the log has the traceback, the visitor keeps what they typed.
         _log.exception("an alert could not be changed")
@@ -123,7 +124,13 @@ def _save(database: Database, shown: Sequence[Alert], name: str) -> None:
         st.session_state[_SAID] = (True, f"{count} {state.value} now, as {escape(name)} says.")
         st.session_state.pop(_DRAFT)
         st.session_state[_REASON] = ""
-        read_alerts.clear()
+        _forget()
+
+
+def _forget() -> None:
+    """Every page shows what was said at once."""
+    read_alerts.clear()
+    read_overview.clear()
 
 
 def _told(error: PerfsuiteError) -> str:

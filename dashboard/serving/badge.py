@@ -9,6 +9,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from dashboard import data
+from dashboard.derive.machines import main_machine, speaking
 from dashboard.words import VERDICT_SIGNS
 from perfsuite.errors import PerfsuiteError
 from perfsuite.model import Alert, AlertState, Status, Verdict
@@ -72,14 +73,17 @@ def _badge(database: data.Database, case: str, repository: str | None, machine: 
     if not known:
         return Badge(404, draw(short_name(case), "unknown case", _GREY))
     name = next(one for one in trends.repositories() if any(one == place[0] for place in places))
-    fingerprint = next(one.fingerprint for one in trends.machines(name) if (name, one.fingerprint) in places)
+    machines = [one for one in trends.machines(name) if (name, one.fingerprint) in places]
+    if not machines:
+        return Badge(404, draw(short_name(case), "unknown case", _GREY))
+    fingerprint = main_machine(machines).fingerprint
     points = {
         point.run_id: point
         for point in trends.points(
             [one.id for one in known if (one.repository, one.fingerprint) == (name, fingerprint)]
         )
     }
-    runs = reversed(trends.places(name, fingerprint, kinds=HISTORY))
+    runs = reversed(speaking(trends.places(name, fingerprint, kinds=HISTORY)))
     newest = next((points[place.run_id] for place in runs if place.run_id in points), None)
     if newest is None:
         return Badge(404, draw(short_name(case), "unknown case", _GREY))

@@ -17,8 +17,8 @@ from perfsuite.model import Alert, Comparison, Job, JobKind, JobState
 from perfsuite.store import import_document, open_store
 
 FOLDER = Path(__file__).parents[1] / "demo"
-"""What `perfsuite export` wrote, compressed; `alerts.json`: what was said about it; `pulls.json`: comparison to
-number of its pull request. `tests/planted/demo.py` makes them."""
+"""What `perfsuite export` wrote, compressed; `alerts.json`: what was said about it; `pulls.json`: which
+comparison is of which pull request. `tests/planted/demo.py` makes them."""
 _ALERTS, _PULLS = "alerts.json", "pulls.json"
 
 

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dashboard import data
+from dashboard.derive.machines import speaking
 from perfsuite.errors import PerfsuiteError
 from perfsuite.model import AlertState, JobState, Status
 from perfsuite.report.words import plain
@@ -24,6 +25,8 @@ MOST_CASES = 5000
 _MOST_MACHINES = 8
 """Of a repository, those of the newest runs: one that was given up years ago is not scraped for ever."""
 _RUNS = 5
+_LOOKED_AT = 4 * _RUNS
+"""Runs of uncommitted changes stand between."""
 """Newest runs that a case is looked for in: one of them may have been limited by `-k`."""
 _LONGEST_LABEL = 400
 
@@ -95,7 +98,8 @@ class StoreCollector(Collector):
     def _newest(self, repository: str, machine: Machine) -> list[Cell]:
         """Of each case, by name; skipped ones say nothing."""
         trends = data.reader(self._database).trends
-        places = trends.places(repository, machine.fingerprint, kinds=HISTORY, limit=_RUNS)
+        looked_at = trends.places(repository, machine.fingerprint, kinds=HISTORY, limit=_LOOKED_AT)
+        places = speaking(looked_at)[-_RUNS:]
         order = {place.run_id: number for number, place in enumerate(places)}
         cells = [cell for cell in trends.cells(list(order)) if cell.status is not Status.SKIPPED]
         newest = {cell.case: cell for cell in sorted(cells, key=lambda cell: order[cell.run_id])}

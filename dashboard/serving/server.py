@@ -11,11 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from dashboard.charts.palette import BLUE
+from dashboard.links import href
 from dashboard.serving.headers import SafeHeaders
 from dashboard.serving.proxy import LOCAL, UserHeader, networks
 from perfsuite.errors import PerfsuiteError
@@ -37,6 +39,7 @@ _GOODBYE_S = 3
 """How long open pages are waited for at the end."""
 _FRESH_S = 60
 """How long a badge may be kept by whoever shows it."""
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Settings:
     browser: bool = False
     user_header: str | None = None
     trusted: tuple[str, ...] = LOCAL
+    allowed: tuple[str, ...] = ()
+    """Names by which browsers may call it, beside those of this machine for itself."""
 
     @property
     def url(self) -> str:
@@ -58,6 +63,17 @@ class Settings:
         host = "localhost" if self.host in ("0.0.0.0", "::") else self.host
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/" + (f"{self.base_path}/" if self.base_path else "")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a request may have asked for; whatever it likes (`*`) where the network may and none is given.
+
+        A page of another site, whose name is made to lead here, could otherwise read what is shown to this
+        machine alone (DNS rebinding).
+        """
+        if not self.allowed and not _is_loopback(self.host):
+            return ("*",)
+        return (*_OWN_NAMES, self.host, *self.allowed)
 
 
 def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
@@ -113,6 +129,7 @@ def warm(database: str) -> None:
 def application(settings: Settings) -> App:
     """The ASGI application."""
     from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from streamlit import App
     from streamlit.runtime.pages_manager import PagesManager
     from streamlit.web import bootstrap
@@ -120,12 +137,22 @@ def application(settings: Settings) -> App:
     bootstrap.load_config_options(_options(settings))
     # Streamlit's former way of pages: it would run the modules of our `pages` folder as scripts.
     PagesManager.uses_pages_directory = False
-    middleware = [Middleware(SafeHeaders)]
+    middleware = [
+        Middleware(SafeHeaders),
+        Middleware(TrustedHostMiddleware, allowed_hosts=settings.names, www_redirect=False),
+    ]
     if settings.user_header:
         middleware.append(
             Middleware(UserHeader, name=settings.user_header, trusted=networks(settings.trusted))
         )
     return App(SCRIPT, routes=_routes(settings), middleware=middleware)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _options(settings: Settings) -> dict[str, object]:
@@ -161,7 +188,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
     from dashboard.pages import PAGES
 
     base = f"/{settings.base_path}" if settings.base_path else ""
-    pages = [Route(f"{base}/{page.key}", _first_page(charts=page.key in _CHARTS)) for page in PAGES]
+    pages = [Route(f"{base}/{page.key}", _first_page(page.key)) for page in PAGES]
     return [
         *pages,
         Route(f"{base}/healthz", _healthy),
@@ -170,14 +197,19 @@ def _routes(settings: Settings) -> list[BaseRoute]:
     ]
 
 
-def _first_page(*, charts: bool) -> Callable[[Request], Response]:
+def _first_page(key: str) -> Callable[[Request], Response]:
+    from starlette.responses import RedirectResponse
     from streamlit.file_util import get_static_dir
 
     from dashboard.serving.first_page import first_page
 
-    page = first_page(Path(get_static_dir()), charts=charts)
+    page = first_page(Path(get_static_dir()), charts=key in _CHARTS)
 
     def endpoint(request: Request) -> Response:
+        asked = request.query_params
+        if not key and "comparison" in asked:
+            # Links in comments of earlier versions.
+            return RedirectResponse(href("compare", comparison=asked["comparison"]))
         return _answer(request, page, "text/html", "no-cache")
 
     return endpoint

@@ -215,14 +215,20 @@ def _sections(comparisons: Sequence[CaseComparison]) -> list[Section]:
 
 
 def case_table(
-    cases: Sequence[CaseComparison], title: str, *, folded: bool = True, notes: Mapping[str, str] = _NO_NOTES
+    cases: Sequence[CaseComparison],
+    title: str,
+    *,
+    folded: bool = True,
+    notes: Mapping[str, str] = _NO_NOTES,
+    links: Mapping[str, str] = _NO_NOTES,
 ) -> list[Section]:
     """A row a case; nothing without cases.
 
     Args:
         notes: case → what is to be said first in its last column, plain text.
+        links: case → http(s) address that its name leads to, fit to stand inside a link.
     """
-    rows = tuple(case_row(compared, notes.get(compared.case, "")) for compared in cases)
+    rows = tuple(case_row(c, notes.get(c.case, ""), links.get(c.case, "")) for c in cases)
     return [Section(rows, title, CASE_HEADER, folded=folded)] if rows else []
 
 
@@ -243,9 +249,9 @@ def whys(cases: Sequence[CaseComparison]) -> list[Section]:
     return [Section(rows, "Why, in full", noun="explanations", spare=True)] if rows else []
 
 
-def case_row(compared: CaseComparison, note: str = "") -> str:
+def case_row(compared: CaseComparison, note: str = "", url: str = "") -> str:
     """Case, base → head, change with interval, why."""
-    case = code(compared.case)
+    case = f"[{code(compared.case)}]({url})" if url else code(compared.case)
     if compared.verdict in _NAMED:
         case = f"{case} **{compared.verdict.value}**"
     why = "<br>".join(part for part in (text(note), _why(compared.why)) if part)

@@ -40,7 +40,8 @@ SNAPSHOTS = DATA / "comments"
 AT = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 GPU = Environment("node", gpu="NVIDIA H200", driver="580.1", cuda="13.0", torch="2.11.0", triton="3.6.0")
 BASE, HEAD, FORMER = "a" * 40, "b" * 40, "f" * 40
-LINKS = {"dashboard": "https://perf.example.com/?comparison=1"}
+LINKS = {"dashboard": "https://perf.example.com/compare?comparison=1"}
+CASE_PAGE = "https://perf.example.com/case?comparison=1&case="
 HEADLINES = (
     Headline("Prefill, Qwen3.5-35B-A3B MoE layers", "moe_w4a8/prefill*m=1696,g=128]", "m", 40),
     Headline("Decode, Qwen3.5-35B-A3B MoE layers", "moe_w4a8/decode*g=128]", "m", 40),
@@ -118,6 +119,7 @@ def _of_h200(of: ComparisonReport, base: Sequence[Result], head: Sequence[Result
         metrics=metrics(of, HEADLINES, base=base, head=head),
         notes=("Trials ran without network, in a home folder of their own.",),
         links=LINKS,
+        case_page=CASE_PAGE,
         at=comparison.finished_at,
     )
 
@@ -204,7 +206,7 @@ def hostile() -> View:
     commands = (accept("nothing", HOSTILE, HOSTILE),)
     extra = Extra(HOSTILE, "The table of a bisect.")
     found = replace(view(of=of), head_subject=HOSTILE, base_branch=HOSTILE, notes=(HOSTILE,), extras=(extra,))
-    return replace(found, accepted=commands, stage_text=HOSTILE, links=LINKS)
+    return replace(found, accepted=commands, stage_text=HOSTILE, links=LINKS, case_page=CASE_PAGE)
 
 
 def huge() -> View:
@@ -214,7 +216,7 @@ def huge() -> View:
         compared(f"f{n % 60}/x[{'m' * 60},n={n:04}]", kinds[n % 4], n / 1e4, "registers 1 → 2" * 9)
         for n in range(2000)
     ]
-    return replace(view(of=report(*cases)), links=LINKS)
+    return replace(view(of=report(*cases)), links=LINKS, case_page=CASE_PAGE)
 
 
 VIEWS: dict[str, Callable[[], View]] = {

@@ -6,10 +6,12 @@ import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 from comment_views import (
     BASE,
+    CASE_PAGE,
     FORMER,
     HEAD,
     HOSTILE,
@@ -90,7 +92,7 @@ def check(body: str, links: tuple[str, ...] = ()) -> Structure:
     }  # fmt: skip
     assert found.seen.count("h3") == 1
     assert set(found.rows) <= {4}
-    assert sorted(set(found.links)) == sorted(links)
+    assert {link for link in found.links if not link.startswith(CASE_PAGE)} == set(links)
     # No mention, no reference, no address, no drawn emoji, no formula in our name.
     assert not re.search(r"@\w|#\d|\bGH-\d|://|www\.\w|:\w+:", found.prose)
     assert not re.search("[\u202a-\u202e\u2066\u2067\x00-\x08\x1b]", body)
@@ -258,15 +260,29 @@ def test_a_huge_comparison_fits_and_says_how_much_is_missing_and_where_it_is() -
     body = pull_body(huge())
     check(body, tuple(LINKS.values()))
     assert len(body.encode()) > 60_000
-    shown = body.count("| <code>f")
+    shown = len(re.findall(r"^\| \[?<code>f", body, re.M))
     left = re.findall(r"_(\d+) more cases are left out here: the links below lead to all\._", body)
     assert shown + sum(map(int, left)) == 2000
     assert f"]({LINKS['dashboard']})" in body and "perfsuite compare" in body
 
 
+def pages_of_cases(found: Structure) -> list[str]:
+    """The cases whose pages a comment links to."""
+    return [unquote(link.removeprefix(CASE_PAGE)) for link in found.links if link.startswith(CASE_PAGE)]
+
+
+def test_each_new_regression_leads_to_its_page() -> None:
+    linked = pages_of_cases(check(pull_body(regressed()), tuple(LINKS.values())))
+    assert len(linked) == 12 and "moe_w4a8/decode[qwen3.5-35b-a3b,m=1,g=128]" in linked
+    assert pages_of_cases(check(pull_body(replace(regressed(), case_page="")), tuple(LINKS.values()))) == []
+
+
 def test_everything_that_a_stranger_writes_at_its_worst() -> None:
     found = check(pull_body(hostile()), tuple(LINKS.values()))
     assert found.seen.count("table") == 3 and found.seen.count("img") == 0
+    assert set(pages_of_cases(found)) == {HOSTILE, f"x/{HOSTILE}[m=1]"}
+    endless = view(of=report(compared("x" * 3000, Verdict.REGRESSED, 0.05)))
+    assert pages_of_cases(check(pull_body(replace(endless, case_page=CASE_PAGE)))) == []
 
 
 NASTY = st.one_of(

@@ -118,7 +118,7 @@ def test_the_summary_answers_and_names_the_new_regressions_only() -> None:
     found = check(accepted())
     assert found.title.startswith("6 cases slower, 6 faster, 1 already on main, 4 accepted, 1 noisy")
     assert f"**{found.title}**" in found.summary
-    assert found.summary.count("| <code>") == 6 and "prefill" not in found.summary
+    assert found.summary.count("| [<code>") == 6 and "prefill" not in found.summary
     assert f"]({LINKS['dashboard']})" in found.summary
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from browser import DESK, PHONE, follow, query, served, settled, sideways, visitor
+from browser import DESK, PHONE, follow, query, settled, sideways, visitor
 from playwright.sync_api import Browser, expect
 from sample_history import (
     DECODE,
@@ -37,12 +35,6 @@ VIEWS = (
 )
 
 
-@pytest.fixture(scope="module")
-def url(history: str) -> Iterator[str]:
-    with served(history) as address:
-        yield address
-
-
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_every_page_fits_a_desk_and_a_telephone_and_asks_nobody_else(
     browser: Browser, url: str, color_scheme: str
@@ -70,6 +62,25 @@ def test_every_page_opens_by_its_address_alone(browser: Browser, url: str) -> No
             menu = page.get_by_role("navigation", name="Pages")
             title = next(entry.title for entry in PAGES if entry.key == key)
             expect(menu.locator('[aria-current="page"]')).to_have_text(title)
+        assert trouble == []
+
+
+def test_who_goes_back_faster_than_pages_come_gets_where_they_want(browser: Browser, url: str) -> None:
+    views = [VIEWS[place] for place in (0, 2, 4, 6, 8)]
+    with visitor(browser) as (page, trouble):
+        page.goto(f"{url}/{views[0].removeprefix('./')}")
+        settled(page)
+        first = page.url
+        for view in views[1:]:
+            follow(page, view)
+        last = page.url
+        current = page.locator('.ps-menu a[aria-current="page"]')
+        for press, title, address in ((page.go_back, "Overview", first), (page.go_forward, "Noise", last)):
+            for _ in views[1:]:
+                press()
+            expect(current).to_have_text(title)
+            settled(page)
+            expect(page).to_have_url(address)
         assert trouble == []
 
 

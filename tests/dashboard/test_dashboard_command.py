@@ -62,6 +62,9 @@ def test_a_missing_extra_is_named_with_how_to_install_it(monkeypatch: pytest.Mon
         ("--base-path", "/a/../b//", "--base-path"),
         ("--user-header", "X-User: eve", "--user-header"),
         ("--trusted-proxy", "proxy.example", "--trusted-proxy"),
+        ("--allowed-host", "https://perf.example.com", "--allowed-host"),
+        ("--allowed-host", "perf.example.com:8501", "--allowed-host"),
+        ("--allowed-host", "perf*.example.com", "--allowed-host"),
     ],
 )
 def test_what_a_proxy_is_told_by_is_checked(

@@ -66,7 +66,7 @@ def test_every_verdict_has_a_sign_of_its_own() -> None:
     ]
     signs = [re.findall("ps-m-([a-z-]+)", draw(compared("a[m=1]", one, 0.01))) for one in verdicts]
     assert len({sign for (sign,) in signs}) == len(verdicts)
-    style = Path(sections.__file__).parents[1] / "styles" / "compare.css".read_text()
+    style = (Path(sections.__file__).parents[1] / "styles" / "compare.css").read_text()
     assert all(f".ps-m-{sign} " in style for (sign,) in signs)
 
 

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from browser import PHONE, follow, served, settled, sideways, visitor
 from hostile_history import MARKER, addresses, fill_hostile, injected
 from playwright.sync_api import Browser
-from sample_history import GPU, PREFILL, REPOSITORY, fill, result, sample_run
+from postgres import PostgresServer
+from sample_history import GPU, PREFILL, REPOSITORY, fill, result, sample_id, sample_run, sample_sha
 from streamlit.testing.v1 import AppTest
 from visiting import markup, shown, visit_app
 
@@ -26,6 +28,7 @@ from perfsuite.store.schema import VERSION_TABLE
 
 KEYS = [page.key for page in PAGES]
 HERE = {"repository": REPOSITORY, "machine": GPU.fingerprint}
+PASSWORD = "open-sesame"
 _MADE = f"""() => [window.{MARKER} === undefined ? 0 : 1, document.querySelectorAll(
   `.{MARKER}, [onerror], [onload], [onclick], [onfocus], [onmouseover], a[href^="javascript:" i]`).length]"""
 _LOCK = """
@@ -95,12 +98,11 @@ def locked(path: str) -> Iterator[None]:
 
 
 def test_a_database_that_is_locked_says_so_on_every_page(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, own_history: str
 ) -> None:
-    path = fill(tmp_path / "perfsuite.db")
     monkeypatch.setattr(read_only, "BUSY_TIMEOUT_S", 0.05)
-    with locked(path):
-        for page in every_page(monkeypatch, path):
+    with locked(own_history):
+        for page in every_page(monkeypatch, own_history):
             assert "locked" in page.error[0].value
             assert "Next:" in shown(page)
 
@@ -138,10 +140,63 @@ def test_what_cannot_be_read_is_told_on_every_page(
             assert "perfsuite db migrate" in shown(page)
 
 
-def test_a_database_that_is_deleted_while_it_is_looked_at_is_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def strict_server(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
+    """A database that asks a user for a password, which nobody knows."""
+    rules = postgres_server.folder / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
+        rules.write_text(f"local all guest scram-sha-256\n{before}")
+        connection.execute("SELECT pg_reload_conf()")
+        yield postgres_url.replace("//perfsuite@", f"//guest:{PASSWORD}@")
+        rules.write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("DROP ROLE guest")
+
+
+def test_a_wrong_password_is_told_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, strict_server: str
 ) -> None:
-    path = Path(fill(tmp_path / "perfsuite.db"))
+    for page in every_page(monkeypatch, strict_server):
+        assert "password" in page.error[0].value
+        assert "Next:" in shown(page)
+        assert PASSWORD not in shown(page)
+
+
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for page in every_page(monkeypatch, f"postgresql://ada:{PASSWORD}@/perf?host={tmp_path}"):
+        assert "Next:" in shown(page)
+        assert PASSWORD not in shown(page)
+
+
+def test_every_page_reads_postgresql(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    query = {"sha": sample_sha("day 5"), "case": PREFILL, "comparison": sample_id("comparison")}
+    fill(postgres_url)
+    for page in every_page(monkeypatch, postgres_url, **HERE, **query):
+        assert not page.error
+        assert len(markup(page)) > 500
+
+
+@pytest.mark.parametrize("what", ["empty", "older", "newer"])
+def test_other_tables_on_a_server_are_told(
+    monkeypatch: pytest.MonkeyPatch, postgres_url: str, what: str
+) -> None:
+    if what != "empty":
+        open_store(postgres_url).close()
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            version = {"older": "0004", "newer": "9"}[what]
+            connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{version}'".encode())
+    for page in every_page(monkeypatch, postgres_url):
+        assert page.error
+        said = {"empty": "perfsuite run", "older": "perfsuite db migrate", "newer": "newer"}[what]
+        assert said in shown(page)
+
+
+def test_a_database_that_is_deleted_while_it_is_looked_at_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, own_history: str
+) -> None:
+    path = Path(own_history)
     for _ in every_page(monkeypatch, str(path)):
         pass
     path.unlink()
@@ -169,9 +224,10 @@ def test_one_point_of_each_status_is_enough_for_every_page(
     ]
     with open_store(path) as store:
         store.save_all([run], {run.id: [one, *gone]})
-    for case in (PREFILL, *(item.case for item in gone)):
-        for key in ("trends", "case"):
-            checked(monkeypatch, path, key, {**HERE, "case": case})
+    cases = [PREFILL, *(item.case for item in gone)]
+    checked(monkeypatch, path, "trends", {**HERE, "case": cases})
+    for case in cases:
+        checked(monkeypatch, path, "case", {**HERE, "case": case})
     for _ in every_page(monkeypatch, path, **HERE, sha=run.commit.sha):
         pass
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from browser import PHONE, query, served, settled, sideways, visitor
+from browser import PHONE, query, settled, sideways, visitor
 from playwright.sync_api import Browser
 from sample_history import (
     CANARY,
@@ -205,9 +205,9 @@ def test_silent_machines_are_marked_and_replaced_environments_are_not() -> None:
     assert "1 earlier environment" in drawn
 
 
-def test_in_a_browser_it_fits_a_phone_and_its_cells_lead_on(history: str, browser: Browser) -> None:
+def test_in_a_browser_it_fits_a_phone_and_its_cells_lead_on(url: str, browser: Browser) -> None:
     address = f"?repository={REPOSITORY}&machine={NEW_DRIVER.fingerprint}"
-    with served(history) as url, visitor(browser, viewport=PHONE) as (page, trouble):
+    with visitor(browser, viewport=PHONE) as (page, trouble):
         page.goto(f"{url}/{address}")
         page.wait_for_selector(".ps-grid .c")
         settled(page)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -88,6 +87,11 @@ def test_no_other_site_may_frame_it(port: int, path: str) -> None:
     assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
 
 
+def test_links_of_earlier_comments_lead_to_their_comparison(port: int) -> None:
+    answer, _ = get(port, "/?comparison=a%2Fb%26c&x=y")
+    assert (answer.status, answer.headers["Location"]) == (307, "compare?comparison=a%2Fb%26c")
+
+
 def test_it_says_that_it_lives(port: int) -> None:
     assert get(port, "/healthz")[1] == "ok\n"
 
@@ -122,17 +126,43 @@ def test_nobody_is_asked_and_nothing_is_told_outside(port: int) -> None:
     assert get(port, "/_stcore/agent/interact")[0].status >= 400
 
 
-def test_behind_a_proxy_everything_has_its_prefix(tmp_path: Path) -> None:
-    database = str(tmp_path / "none.db")
-    options = ("--base-path", "/team/perf/", "--user-header", "X-User", "--trusted-proxy", "10.0.0.0/8")
-    with started(database, *options, end=signal.SIGTERM) as (port, line):
+@pytest.fixture(scope="module")
+def proxied(history: str) -> Iterator[int]:
+    options = ["--base-path", "/team/perf/", "--user-header", "X-User", "--trusted-proxy", "10.0.0.0/8"]
+    options += ["--allowed-host", "perf.example.com"]
+    with started(history, *options, end=signal.SIGTERM) as (port, line):
         assert f"http://127.0.0.1:{port}/team/perf/ " in line
-        assert "window.__streamlit" in get(port, "/team/perf/trends")[1]
-        assert get(port, "/team/perf/_stcore/health")[0].status == 200
-        assert get(port, "/team/perf/healthz")[0].status == 200
-        assert "perfsuite_store_up 0.0" in get(port, "/team/perf/metrics")[1]
-        assert get(port, "/team/perf/badge/x.svg")[0].status == 503
-        assert get(port, "/healthz")[0].status == 404
+        yield port
+
+
+def test_behind_a_proxy_everything_has_its_prefix(proxied: int) -> None:
+    assert "window.__streamlit" in get(proxied, "/team/perf/trends")[1]
+    assert get(proxied, "/team/perf/_stcore/health")[0].status == 200
+    assert get(proxied, "/team/perf/healthz", Host="perf.example.com")[0].status == 200
+    assert get(proxied, "/team/perf/healthz", Host="example.com")[0].status == 400
+    assert "perfsuite_store_up 1.0" in get(proxied, "/team/perf/metrics")[1]
+    assert get(proxied, "/team/perf/badge/x.svg")[0].status == 404
+    assert get(proxied, "/healthz")[0].status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/badge/x.svg", "/_stcore/stream", "/_stcore/health"])
+def test_a_name_that_leads_here_by_somebody_elses_doing_is_refused(port: int, path: str) -> None:
+    """A page of that name would be of one origin with ours, for the browser."""
+    assert get(port, path, Host="rebound.example")[0].status == 400
+    assert get(port, path, Host=f"rebound.example:{port}", Upgrade="websocket")[0].status == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST"])
+def test_this_machine_calls_it_by_its_own_names(port: int, host: str) -> None:
+    assert get(port, "/healthz", Host=f"{host}:{port}")[0].status == 200
+
+
+def test_names_are_those_that_were_given() -> None:
+    assert "perf.example.com" in Settings("127.0.0.1", 8501, "x.db", allowed=("perf.example.com",)).names
+    assert "*" not in Settings("::1", 8501, "x.db").names
+    # Shown to the network: nobody knows under which name, unless it is said.
+    assert Settings("0.0.0.0", 8501, "x.db").names == ("*",)
+    assert "*" not in Settings("0.0.0.0", 8501, "x.db", allowed=("perf.example.com",)).names
 
 
 @pytest.mark.parametrize(
@@ -147,18 +177,15 @@ def test_the_address_is_one_that_a_browser_opens(host: str, base: str, url: str)
     assert Settings(host, 8501, "x.db", base).url == url
 
 
-def test_the_first_visitor_of_any_page_sees_it(history: str, browser: Browser) -> None:
+def test_the_first_visitor_of_any_page_sees_it(proxied: int, browser: Browser) -> None:
     """Streamlit would run the module of a page as a script of its own before `/` was ever opened."""
-    with (
-        started(history, "--base-path", "perf") as (port, _),
-        visitor(browser, viewport=PHONE, color_scheme="dark") as (page, trouble),
-    ):
-        page.goto(f"http://127.0.0.1:{port}/perf/alerts")
+    with visitor(browser, viewport=PHONE, color_scheme="dark") as (page, trouble):
+        page.goto(f"http://127.0.0.1:{proxied}/team/perf/alerts")
         current = page.locator('.ps-menu a[aria-current="page"]')
         expect(current).to_have_text("Alerts")
         settled(page)
         assert sideways(page) <= 0
         page.get_by_role("link", name="Overview", exact=True).first.click()
         expect(current).to_have_text("Overview")
-        assert page.url.split("?")[0] == f"http://127.0.0.1:{port}/perf/"
+        assert page.url.split("?")[0] == f"http://127.0.0.1:{proxied}/team/perf/"
         assert trouble == []

@@ -82,11 +82,12 @@ def test_a_trusted_proxy_that_is_no_address_is_named() -> None:
 
 
 def test_it_is_read_only_by_default() -> None:
-    assert Access.current({}).read_only
-    assert not Access.current({"PERFSUITE_DASHBOARD_SECRET": "s"}).read_only
+    assert Access.current({}) == Access(secret=None, user_header=None, demo=False)
+    assert Access.current({"PERFSUITE_DASHBOARD_SECRET": "s"}).secret == "s"
     named = Access.current({"PERFSUITE_DASHBOARD_USER_HEADER": "X-User"})
-    assert (named.read_only, named.user_header) == (False, "x-user")
-    assert Access.current({"PERFSUITE_DASHBOARD_DEMO": "1"}).demo
+    assert named.user_header == "x-user"
+    tried = Access.current({"PERFSUITE_DASHBOARD_DEMO": "1", "PERFSUITE_DASHBOARD_SECRET": "s"})
+    assert (tried.demo, tried.secret) == (True, None)
 
 
 def test_the_first_page_names_early_what_it_needs() -> None:
@@ -135,13 +136,17 @@ def test_the_picture_of_a_chart_is_chosen_in_the_address() -> None:
         from dashboard.export import exports, image_choice, image_format
 
         exports("table", lambda: st.error("made before anybody asked"))  # type: ignore[arg-type, return-value]
-        image_choice()
         st.text(image_format())
+        st.text(image_choice("trends"))
 
     visit = AppTest.from_function(page)
+    visit.query_params["case"] = ["a", "b"]
+    visit.query_params["title"] = "<b>"
     assert visit.run().text[0].value == "png"
+    assert 'href="trends?case=a&amp;case=b&amp;title=%3Cb%3E&amp;image=svg"' in visit.text[1].value
     visit.query_params["image"] = "svg"
     assert visit.run().text[0].value == "svg"
+    assert 'image=png"' in visit.text[1].value
     visit.query_params["image"] = "<b>"
     assert visit.run().text[0].value == "png"
     assert not visit.exception

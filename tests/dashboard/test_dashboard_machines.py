@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sample_history import GPU, NEW_DRIVER, START
 
-from dashboard.scope import main_machine
+from dashboard.derive.machines import main_machine
 from perfsuite.model import Environment
 from perfsuite.store.trends import Machine
 
