@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import data, router, style
 from dashboard.pages import PAGES, Page
-from dashboard.words import escape
+from dashboard.words import escape, shorten
 from perfsuite.config import load_config, process_environ
 from perfsuite.errors import PerfsuiteError
 
@@ -36,10 +36,11 @@ def _show(page: Page) -> None:
         config = load_config(Path.cwd(), process_environ(), required=False)
         database = data.Database.at(config.database)
         if database.missing:
-            style.nothing_measured()
+            style.nothing_measured(f"There is no database at {database.url} yet.")
         page.show(database)
     except PerfsuiteError as error:
-        st.error(escape(error.what))
+        # Anybody can write an address, and errors tell the value.
+        st.error(escape(shorten(error.what)))
         if error.next_step:
             st.markdown(f"Next: {escape(error.next_step)}")
     except Exception as error:

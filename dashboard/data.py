@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +35,22 @@ class Database:
     @staticmethod
     def at(url: str) -> Database:
         path = _file(url)
-        return Database(url, path.stat().st_ino if path and path.exists() else None)
+        if path is None or not path.exists():
+            return Database(url)
+        inode = path.stat().st_ino
+        _held(path, inode)
+        return Database(url, inode)
 
     @property
     def missing(self) -> bool:
         return self.inode is None and _file(self.url) is not None
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _held(path: Path, inode: int) -> int:
+    """Keeps the number of a file from being given to the one that takes its place. `O_PATH` opens nothing:
+    SQLite's locks on the file stay as they are."""
+    return os.open(path, getattr(os, "O_PATH", os.O_RDONLY))
 
 
 def _file(url: str) -> Path | None:
@@ -106,9 +118,9 @@ def _places(
 
 
 @st.cache_resource(ttl=FRESH_S, max_entries=8, show_spinner=False)
-def comparisons(database: Database) -> Sequence[Comparison]:
-    """The newest first."""
-    return tuple(reader(database).comparisons(limit=NEWEST))
+def comparisons(database: Database, repository: str | None = None) -> Sequence[Comparison]:
+    """The newest first; of one repository, or of all."""
+    return tuple(reader(database).trends.comparisons_of(repository=repository, limit=NEWEST))
 
 
 def report(database: Database, of: Comparison) -> ComparisonReport:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import streamlit as st
 
 from dashboard import data
 from dashboard.derive.machines import main_machine
+from dashboard.markup import link, show
 from dashboard.state import choose
-from dashboard.style import nothing_measured
+from dashboard.style import empty, nothing_measured
 from perfsuite.store.trends import Machine
 
 
@@ -34,13 +36,13 @@ def choose_scope(database: data.Database) -> Scope:
     """
     repositories = data.repositories(database)
     if not repositories:
-        nothing_measured()
+        _no_history(database)
     row = st.container(horizontal=True)
     with row:
         repository = choose("Repository", "repository", repositories, alone=False)
     machines = {machine.fingerprint: machine for machine in data.machines(database, repository)}
     if not machines:
-        nothing_measured()
+        _no_history(database)
     with row:
         fingerprint = choose(
             "Machine",
@@ -51,3 +53,14 @@ def choose_scope(database: data.Database) -> Scope:
             alone=False,
         )
     return Scope(database, repository, machines[fingerprint])
+
+
+def _no_history(database: data.Database) -> NoReturn:
+    if not data.comparisons(database):
+        nothing_measured()
+    show(link("The comparisons →", "compare"))
+    empty(
+        "There are comparisons, but no history yet.",
+        "The sides of a comparison are no part of it. A run of the main branch is its first point:",
+        "perfsuite run",
+    )

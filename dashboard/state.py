@@ -58,7 +58,8 @@ def choose_many(
 ) -> list[str]:
     """A box of several values, each a query parameter `key` of its own."""
     known = set(options)
-    wanted = [name for name in st.query_params.get_all(key) if _known(key, name, known) is not None]
+    asked = dict.fromkeys(st.query_params.get_all(key))
+    wanted = [name for name in asked if _known(key, name, known) is not None]
     st.session_state[key] = (wanted or list(default))[:most]
 
     def chosen() -> None:

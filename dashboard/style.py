@@ -34,9 +34,9 @@ def frame(current: str) -> None:
     show(_MENU.format(EMPTY.join(entries)))
 
 
-def nothing_measured() -> NoReturn:
+def nothing_measured(what: str = "Nothing has been measured yet.") -> NoReturn:
     """Ends the page: there is nothing to show, so it says how to get something."""
-    empty("Nothing has been measured yet.", "Measure the working tree, and come back:", "perfsuite run")
+    empty(what, "Measure the working tree, and come back:", "perfsuite run")
 
 
 def empty(what: str, how: str, commands: str) -> NoReturn:

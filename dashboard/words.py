@@ -9,6 +9,9 @@ from perfsuite.model import Verdict
 
 KINDS = {"run": "run", "base": "base", "head": "head", "import": "imported"}
 
+_LONGEST = 500
+"""Letters of a message."""
+
 VERDICT_SIGNS = {
     Verdict.INCORRECT: "✕",
     Verdict.FAILED: "✕",
@@ -31,3 +34,8 @@ def utc(moment: datetime) -> str:
 def escape(text: str) -> str:
     """Text of others inside Streamlit's markdown: shown as it is."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:-])", r"\\\1", text)
+
+
+def shorten(text: str) -> str:
+    """Not without end."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

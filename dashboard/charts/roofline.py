@@ -90,7 +90,7 @@ def standing_of(result: Result, median_ns: float | None = None) -> Standing | No
         return None
     if median_ns is None:
         median_ns = summarize(result.samples_ns).median_ns if result.samples_ns else None
-    if not median_ns:
+    if not median_ns or not math.isfinite(median_ns):
         return None
     return Standing(
         *(result.case, result.family, median_ns, result.bytes or 0, result.operations or 0),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 from statistics import fmean, median
 
 from perfsuite.model import CANARY_FAMILY, Alert, AlertState, Status, Timer, Verdict
@@ -347,7 +347,7 @@ def _time(cell: Cell | None) -> float | None:
     """In ns; None where there is none, or one that says nothing of the code."""
     if cell is None or cell.status is not Status.OK or cell.timer not in TIMED:
         return None
-    return cell.median_ns if cell.median_ns and cell.median_ns > 0 else None
+    return cell.median_ns if cell.median_ns and 0 < cell.median_ns < inf else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

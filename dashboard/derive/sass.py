@@ -122,6 +122,8 @@ def is_register(word: str) -> bool:
 
 def differing(words: Sequence[str], other: Sequence[str]) -> frozenset[int]:
     """Places of the words that the other side has not, or has otherwise."""
+    if len(words) == len(other):
+        return frozenset(at for at, pair in enumerate(zip(words, other, strict=True)) if pair[0] != pair[1])
     codes = SequenceMatcher(None, other, words, autojunk=False).get_opcodes()
     return frozenset(at for tag, _, _, low, high in codes if tag != "equal" for at in range(low, high))
 

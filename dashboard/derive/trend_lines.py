@@ -35,6 +35,10 @@ _MAD_TO_DEVIATION = 1.4826
 _MOVES = (Kind.STEP, Kind.DRIFT)
 
 
+_LEAST_DIGITS = 4
+"""As git asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Boundary:
     """Where times begin that say nothing about those before."""
@@ -63,11 +67,15 @@ class Axis:
         return len(self.places)
 
     def find(self, ref: str, *, newest: bool = True) -> int | None:
-        """The newest (or oldest) place of a commit, or of a run's id; None where it is not here."""
+        """The newest (or oldest) place of a commit, of the beginning of its sha as pages show it, or of a
+        run's id; None where it is not here, or where several commits begin so."""
         if ref in self.index:
             return self.index[ref]
-        found = [at for at, place in enumerate(self.places) if place.commit.sha == ref] if ref else []
-        return found[-1 if newest else 0] if found else None
+        if len(ref) < _LEAST_DIGITS:
+            return None
+        found = [at for at, place in enumerate(self.places) if place.commit.sha.startswith(ref)]
+        one = len({self.places[at].commit.sha for at in found}) == 1
+        return found[-1 if newest else 0] if one else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,13 @@ def show(database: Database) -> None:
 
 
 def _of_one(database: Database) -> tuple[ComparisonReport, dict[str, Value]]:
-    known = {one.id: one for one in data.comparisons(database)}
+    repository = st.query_params.get("repository") or None
+    known = {one.id: one for one in data.comparisons(database, repository)}
     wanted = st.query_params.get("comparison")
     if wanted is not None and wanted not in known:
         known = {wanted: reads.named(database, wanted), **known}
     if not known:
-        _two_instead(database)
+        _two_instead(database, repository)
         empty(
             "No two commits were compared yet.",
             "Compare the working tree with a commit:",
@@ -71,8 +72,9 @@ def _of_one(database: Database) -> tuple[ComparisonReport, dict[str, Value]]:
     return _judged(database, comparison), {"comparison": comparison.id}
 
 
-def _two_instead(database: Database) -> None:
-    for repository in data.repositories(database)[:1]:
+def _two_instead(database: Database, wanted: str | None) -> None:
+    names = [name for name in data.repositories(database) if wanted in (None, name)]
+    for repository in names[:1]:
         for machine in data.machines(database, repository)[:1]:
             places = data.places(database, repository, machine.fingerprint, _COMMITS)
             shas = list(dict.fromkeys(place.commit.sha for place in places))
@@ -97,7 +99,7 @@ def _of_two(database: Database) -> tuple[ComparisonReport, dict[str, Value]]:
         base = _side("Base", "base", known, labels, number=1)
     with right:
         head = _side("Head", "head", known, labels, number=0)
-    markup.show(link("Comparisons in lockstep →", "compare"))
+    markup.show(link("Comparisons in lockstep →", "compare", repository=scope.repository))
     report = reads.between(database, base, head, scope.repository, machine)
     return report, {**scope.params, "base": base, "head": head}
 

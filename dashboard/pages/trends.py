@@ -106,7 +106,7 @@ def _window(axis: Axis, end: int) -> tuple[int, int]:
     for key, ref in ends.items():
         if ref and found[key] is None:
             # A commit that is not here (any more): what is there is shown.
-            st.warning(f"The address asks for what is {key} a commit that has no run here.")
+            st.warning(f"The commit that the address names as `{key}` has no run here.")
     first, last = found["from"], found["to"]
     if first is None and last is None:
         if (count := _count(axis)) >= len(axis):

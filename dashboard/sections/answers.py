@@ -9,7 +9,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from dashboard.charts.grid import told
-from dashboard.derive.health import Column, Family, Health, Mark
+from dashboard.derive.health import Column, Family, Health, Mark, canary_lines
 from dashboard.derive.trust import SameCode, Sight, Triage
 from dashboard.markup import EMPTY, link
 from dashboard.sections.overview import Address, counted, moment, trends_of
@@ -159,7 +159,7 @@ def trust(
     Args:
         seen: what the noise floors say; where these are not known, what unchanged code was called.
     """
-    lines = [_sees(seen, here), _machine(health, here), _boundary(columns), _false_alarms(triage)]
+    lines = [_sees(seen, here), _machine(health, columns, here), _boundary(columns), _false_alarms(triage)]
     items = EMPTY.join(Markup("<li>{}</li>").format(line) for line in lines if line)
     return Markup('<ul class="ps-list">{}</ul>').format(items)
 
@@ -191,16 +191,20 @@ def _same(seen: SameCode, here: Address) -> Markup:
     )
 
 
-def _machine(health: Health, here: Address) -> Markup:
+def _machine(health: Health, columns: Sequence[Column], here: Address) -> Markup:
     shown = link("canaries", "noise", **here)
     if health.machine:
         return Markup("! {} ({})").format(plain(health.machine), shown)
+    if not canary_lines(columns):
+        return EMPTY
     return Markup("✓ The machine stands still ({})").format(shown) if health.timed else EMPTY
 
 
 def _boundary(columns: Sequence[Column]) -> Markup:
     """How long the environment has been the same."""
     place = next((at for at in reversed(range(len(columns))) if columns[at].boundary), None)
+    if place is None and len(columns) < 2:
+        return EMPTY
     if place is None:
         return Markup("✓ One environment in all {}").format(counted(len(columns), "commit"))
     ago = len(columns) - 1 - place

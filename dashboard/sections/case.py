@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from markupsafe import Markup
 
@@ -247,10 +248,21 @@ def _folded(rows: Sequence[Row]) -> Markup:
     )
 
 
+_ROW = Markup(
+    '<div class="r {}"><i title="{}">{}</i><span class="b">{}</span><span class="h">{}</span></div>'
+)
+_LINE = Markup('<span class="a">{}</span><span class="p">{}</span>{}')
+_TAGS = {
+    "": (EMPTY, EMPTY),
+    "b": (Markup("<b>"), Markup("</b>")),
+    "mark b": (Markup("<mark><b>"), Markup("</b></mark>")),
+    "mark": (Markup("<mark>"), Markup("</mark>")),
+    "u": (Markup("<u>"), Markup("</u>")),
+}
+
+
 def _row(row: Row) -> Markup:
-    return Markup(
-        '<div class="r {}"><i title="{}">{}</i><span class="b">{}</span><span class="h">{}</span></div>'
-    ).format(
+    return _ROW.format(
         _CLASSES[row.kind],
         _WORDS[row.kind],
         row.kind.value,
@@ -266,16 +278,21 @@ def _line(line: Line | None, other: Line | None) -> Markup:
     lead, words = worded(plain(line.text))
     changed = other is not None and other.text != line.text
     marked = differing(words, worded(plain(other.text))[1]) if other is not None and changed else frozenset()
-    shown = EMPTY.join(_word(word, operation=not at, marked=at in marked) for at, word in enumerate(words))
-    return Markup('<span class="a">{}</span><span class="p">{}</span>{}').format(line.address, lead, shown)
+    shown = EMPTY
+    tagged = ((_tag(at, word, marked), word) for at, word in enumerate(words))
+    for tag, run in groupby(tagged, itemgetter(0)):
+        # What is added to Markup is escaped, for less than a format takes: ten thousand words a page.
+        before, after = _TAGS[tag]
+        shown += before + "".join(word for _, word in run) + after
+    return _LINE.format(line.address, lead, shown)
 
 
-def _word(word: str, *, operation: bool, marked: bool) -> Markup:
-    shown = Markup("<b>{}</b>").format(word) if operation else Markup("{}").format(word)
-    if not marked or word.isspace():
-        return shown
-    # Which register it is was the allocator's choice: told, but quietly.
-    return Markup("<u>{}</u>" if is_register(word) else "<mark>{}</mark>").format(shown)
+def _tag(place: int, word: str, marked: Collection[int]) -> str:
+    """How a word is set: the operation, what differs, and, quietly, registers: the allocator's choice."""
+    differs = place in marked and not word.isspace()
+    if not place:
+        return "mark b" if differs else "b"
+    return ("u" if is_register(word) else "mark") if differs else ""
 
 
 def diff_words(diff: Diff) -> str:

@@ -14,11 +14,15 @@ from typing import Any
 from perfsuite.codec import decode
 from perfsuite.errors import MachineError
 from perfsuite.model import Alert, Comparison, Job, JobKind, JobState
+from perfsuite.stats.judge import judge
+from perfsuite.stats.noise import noise_by_case
 from perfsuite.store import import_document, open_store
 
 FOLDER = Path(__file__).parents[1] / "demo"
 """What `perfsuite export` wrote, compressed; `alerts.json`: what was said about it; `pulls.json`: which
 comparison is of which pull request. `tests/planted/demo.py` makes them."""
+_MOST = 50
+"""Comparisons; far more than there are."""
 _ALERTS, _PULLS = "alerts.json", "pulls.json"
 
 
@@ -37,9 +41,13 @@ def demonstration(folder: Path = FOLDER) -> Iterator[str]:
         with open_store(path) as store:
             for document in documents:
                 import_document(store, gzip.decompress(document.read_bytes()), document.name)
+            for comparison in store.reader.comparisons(limit=_MOST):
+                sides = [store.reader.results(run.id) for run in (comparison.base, comparison.head)]
+                report = judge(comparison, *sides)
+                store.save_noise(comparison.id, noise_by_case(report, *sides))
             store.save_alerts(decode(Alert, plain) for plain in _read(folder / _ALERTS, []))
-            for comparison, number in _read(folder / _PULLS, {}).items():
-                store.jobs.add(_job(store.reader.comparison(comparison), number))
+            for name, number in _read(folder / _PULLS, {}).items():
+                store.jobs.add(_job(store.reader.comparison(name), number))
         yield path
 
 

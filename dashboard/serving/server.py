@@ -7,7 +7,7 @@ import hashlib
 import logging
 import signal
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -130,13 +130,15 @@ def application(settings: Settings) -> App:
     """The ASGI application."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from streamlit import App
+    from streamlit import App, net_util
     from streamlit.runtime.pages_manager import PagesManager
     from streamlit.web import bootstrap
 
     bootstrap.load_config_options(_options(settings))
     # Streamlit's former way of pages: it would run the modules of our `pages` folder as scripts.
     PagesManager.uses_pages_directory = False
+    # For a connection of a foreign page it would ask an outside service for its own address, and wait.
+    net_util.get_external_ip = lambda: None
     middleware = [
         Middleware(SafeHeaders),
         Middleware(TrustedHostMiddleware, allowed_hosts=settings.names, www_redirect=False),
@@ -155,6 +157,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _origins(names: Sequence[str]) -> list[str]:
+    return [f"{scheme}://{name}" for name in names if "*" not in name for scheme in ("https", "http")]
+
+
 def _options(settings: Settings) -> dict[str, object]:
     """Streamlit's configuration, stronger than anybody's config.toml."""
     return {
@@ -162,6 +168,8 @@ def _options(settings: Settings) -> dict[str, object]:
         "server.port": settings.port,
         "server.baseUrlPath": settings.base_path,
         "server.headless": True,
+        # A proxy may rewrite the name in the request, but not the one in the page's address.
+        "server.corsAllowedOrigins": _origins(settings.allowed),
         "server.fileWatcherType": "none",
         "server.enableAgentApi": False,
         # No outside requests: neither statistics nor the question for an e-mail address.
@@ -189,12 +197,23 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
     base = f"/{settings.base_path}" if settings.base_path else ""
     pages = [Route(f"{base}/{page.key}", _first_page(page.key)) for page in PAGES]
+    below = [
+        Route(f"{base}/{page.key}/{{rest:path}}", _up(f"{base}/{page.key}")) for page in PAGES if page.key
+    ]
     return [
         *pages,
+        *below,
         Route(f"{base}/healthz", _healthy),
         Route(f"{base}/metrics", _metrics(settings.database)),
         Route(f"{base}/badge/{{case:path}}.svg", _badge(settings.database)),
     ]
+
+
+def _up(address: str) -> Callable[[Request], Response]:
+    """Pages have no addresses below them: Streamlit would answer with one whose files it does not find."""
+    from starlette.responses import RedirectResponse
+
+    return lambda request: RedirectResponse(address)
 
 
 def _first_page(key: str) -> Callable[[Request], Response]:

@@ -41,6 +41,8 @@ NONE = float("inf")
 LAPS = 2
 """Of each of the people, over seven pages."""
 THINK_S = (1.0, 3.0)
+PHASE_S = 7 * THINK_S[1]
+"""Within which people begin to walk, a slow lap: they are no choir."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class Measurement:
         )
 
     async def crowd(self, people: int) -> None:
-        """People at once, each in a browser of their own: all open the overview, then all walk."""
+        """People at once, each in a browser of their own: all have the overview open, then all walk."""
         start = asyncio.Barrier(people)
         found = await asyncio.gather(*(self._person(number, start) for number in range(people)))
         came = [first for first, _ in found]
@@ -186,7 +188,9 @@ class Measurement:
         async with visitor(self._browser, self._url) as one:
             await asyncio.sleep(chance.uniform(0, THINK_S[1]))
             first = await one.load(self._targets.overview())
+            await one.rest()
             await start.wait()
+            await asyncio.sleep(chance.uniform(0, PHASE_S))
             times = []
             for lap in range(LAPS):
                 pages = self._targets.pages(number + 10 * lap)

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from sample_history import GPU, NEW_DRIVER, START
 
-from dashboard.derive.machines import main_machine
-from perfsuite.model import Environment
-from perfsuite.store.trends import Machine
+from dashboard.derive.machines import main_machine, speaking
+from perfsuite.model import Commit, Environment
+from perfsuite.store.trends import Machine, Place
 
 OTHER = replace(GPU, gpu="NVIDIA H100")
 
@@ -34,3 +34,12 @@ def machine(environment: Environment, days: float, runs: int) -> Machine:
 )
 def test_the_machine_that_visitors_come_for(machines: list[Machine], expected: Environment) -> None:
     assert main_machine(machines).fingerprint == expected.fingerprint
+
+
+def place(name: str, *, dirty: str = "", trusted: bool = True) -> Place:
+    return Place(name, Commit(name, dirty=dirty), START, START, "environment", "pr", "run", trusted)
+
+
+def test_uncommitted_changes_and_strangers_code_say_nothing_of_a_commit() -> None:
+    runs = [place("a"), place("b", dirty="c0ffee"), place("c", trusted=False), place("d")]
+    assert [one.run_id for one in speaking(runs)] == ["a", "d"]

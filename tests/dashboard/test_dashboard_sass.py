@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.derive.sass import Diff, Kind, compare, operations, parse
+from dashboard.derive.sass import Diff, Kind, compare, differing, is_register, operations, parse, worded
 
 LOOP = """\
 0000  HGMMA.64x128x16.F32 R24, gdesc[UR8], R24
@@ -90,3 +90,34 @@ def test_a_long_loop_of_few_different_lines_is_aligned_whole() -> None:
 
 def test_operations_are_counted_without_guards_and_modifiers() -> None:
     assert operations(parse(LOOP)) == {"BRA": 1, "HGMMA": 1, "IADD3": 1, "ISETP": 1, "LDG": 1}
+
+
+def test_an_instruction_is_read_as_words_that_differ_or_not() -> None:
+    lead, base = worded("@!P0 LDG.E.128 R4, [R2.64]")
+    assert (lead, base[0]) == ("@!P0 ", "LDG.E.128")
+    _, head = worded("LDG.E.128 R6, [R2.64+0x10]")
+    assert [head[place] for place in sorted(differing(head, base))] == ["R6", "+", "0x10"]
+    assert differing(base, base) == frozenset()
+    assert worded("L0: BRA L0") == ("L0: ", ["BRA", " ", "L0"])
+    assert worded("") == ("", [])
+    assert [is_register(word) for word in ("R4", "UR8", "LDG.E.128")] == [True, True, False]
+
+
+def test_an_instruction_is_split_into_guard_operation_and_operands() -> None:
+    lead, words = worded("@!P0 LDG.E.128 R4, [R2.64+0x10]")
+    assert lead == "@!P0 "
+    assert [word for word in words if not word.isspace()] == [
+        *("LDG.E.128", "R4", ",", "[", "R2.64", "+", "0x10", "]"),
+    ]
+    assert worded("L0: HGMMA R24")[0] == "L0: "
+    assert "".join(worded("BAR.SYNC 0x0")[1]) == "BAR.SYNC 0x0"
+
+
+def test_the_words_that_differ_are_told_with_registers_apart() -> None:
+    ours, theirs = (worded(text)[1] for text in ("LDG.E.64 R4, [R2]", "LDG.E.128 R8, [R2]"))
+    marked = [theirs[at] for at in sorted(differing(theirs, ours))]
+    assert marked == ["LDG.E.128", "R8"]
+    assert [is_register(word) for word in ("R8", "UR4.64", "RZ", "0x10", "LDG")] == [
+        *(True, True, False, False, False),
+    ]
+    assert differing(ours, ours) == frozenset()

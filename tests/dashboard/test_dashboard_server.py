@@ -92,6 +92,12 @@ def test_links_of_earlier_comments_lead_to_their_comparison(port: int) -> None:
     assert (answer.status, answer.headers["Location"]) == (307, "compare?comparison=a%2Fb%26c")
 
 
+@pytest.mark.parametrize("page", ["trends", "commit"])
+def test_what_lies_below_a_page_leads_to_the_page(port: int, page: str) -> None:
+    answer, _ = get(port, f"/{page}/no/such")
+    assert (answer.status, answer.headers["Location"]) == (307, f"/{page}")
+
+
 def test_it_says_that_it_lives(port: int) -> None:
     assert get(port, "/healthz")[1] == "ok\n"
 

@@ -13,6 +13,8 @@ from speed.targets import Visit
 
 LIMIT_MS = 30_000
 """After which a page is given up."""
+REST_MS = 3000
+"""Longer than the dashboard waits before it fetches what other pages need."""
 _PROBE = Path(__file__).with_name("probe.js").read_text(encoding="utf-8")
 _DESK = {"width": 1440, "height": 900}
 
@@ -60,6 +62,13 @@ class Visitor:
         script = "([address, end, limit]) => window.perfsuiteProbe.followed(address, end, limit)"
         found = await self._page.evaluate(script, [visit.address, visit.end.plain(), LIMIT_MS])
         return self._known(found, visit)
+
+    async def rest(self) -> None:
+        """Returns when the browser has nothing to do any more, as after a moment of reading."""
+        await self._page.wait_for_load_state("networkidle")
+        await self._page.evaluate(
+            "ms => new Promise(done => setTimeout(() => requestIdleCallback(done), ms))", REST_MS
+        )
 
     async def close(self) -> None:
         await self._page.close()
