@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dashboard.charts.decimate import decimate
 from dashboard.charts.palette import (
     BLUE,
     ENVIRONMENT_COLORS,
@@ -24,7 +26,8 @@ TOTAL = "total"
 MOST_CLASSES = 8
 """Drawn of a mix, those with the most instructions; the others are one line."""
 OTHERS = "other classes"
-WEBGL_FROM = 1_000
+MOST_ERRORS = 800
+"""Points drawn of each kind: few enough for a chart that starts without WebGL."""
 _MOST_TICKS = 5
 """Side by side on a telephone."""
 
@@ -128,9 +131,9 @@ def margin(points: Sequence[ErrorPoint], commits: Sequence[str]) -> go.Figure:
         some = [point for point in points if point.passed == passed and point.share > 0]
         if not some:
             continue
-        kind = go.Scattergl if len(some) > WEBGL_FROM else go.Scatter
+        some = [some[at] for at in decimate(np.array([point.share for point in some]), MOST_ERRORS)]
         figure.add_trace(
-            kind(
+            go.Scatter(
                 x=[point.at for point in some],
                 y=[point.share for point in some],
                 mode="markers",

@@ -30,7 +30,7 @@ SHORT, LONG = Size(100, 20, 2, 1), Size(500, 20, 2, 1)
 MORE_RUNS = 800
 MOST_QUERIES = 70
 """Of one page of which nothing is kept."""
-STEPS_A_RUN = 50
+STEPS_A_RUN = 70
 """Of SQLite's machine, for a run more: it is counted, and its place and one point of it may be read. To
 go over the results would be 20 of them a run, four steps each at least."""
 
