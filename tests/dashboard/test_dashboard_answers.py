@@ -67,8 +67,8 @@ def test_without_a_step_it_says_so(found: reads.Overview) -> None:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (Sight(8, 8, 0.004, 0.02, 8), "✓ Half of the cases show a change of 0.40 % or less, 8 of 8 one of"),
-        (Sight(8, 8, 0.04, 0.2, 1), "! Half of the cases show a change of 4.00 % or less, 1 of 8 one of"),
+        (Sight(8, 8, 0.004, 0.02, 8), "✓ Half of the cases see a change of 0.40 % or less, 8 of 8 one"),
+        (Sight(8, 8, 0.04, 0.2, 1), "! Half of the cases see a change of 4.00 % or less, 1 of 8 one"),
         (Sight(0, 0, None, None, 0), "? What it can see is not known yet: perfsuite noise"),
         (
             SameCode(29, (), 1, 0.003),
