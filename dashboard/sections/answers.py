@@ -170,7 +170,8 @@ def _sees(seen: Sight | SameCode, here: Address) -> Markup:
     if seen.middle is None:
         return Markup("? What it can see is not known yet: <code>perfsuite noise</code>")
     return Markup(
-        "{} Half of the cases see a change of <b>{}</b> or less, {} of {} one as small as their threshold ({})"
+        "{} Half of the cases see a change of <b>{}</b> or less,"
+        " {} of {} one as small as their threshold ({})"
     ).format(
         "✓" if 2 * seen.below >= seen.known else "!",
         format_share(seen.middle, signed=False),
