@@ -204,6 +204,13 @@ def reads_environment(tree: ast.Module) -> bool:
     )
 
 
+def test_the_dashboard_writes_in_one_place() -> None:
+    writers = {found.module for found in all_imports() if found.name == "perfsuite.store.open_store"}
+    of_ours = {module for module in writers if under(module, "dashboard")}
+    # The demonstration writes a store of its own, which ends with it.
+    assert of_ours == {"dashboard.triage", "dashboard.serving.demonstration"}
+
+
 def test_one_module_starts_git() -> None:
     starters = {
         module
