@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,19 @@ class Database:
         return self.inode is None and _file(self.url) is not None
 
 
+class _Hold:
+    """Keeps the number of a file from being given to the one that takes its place, for as long as it lives.
+
+    `O_PATH` opens nothing: SQLite's locks on the file stay as they are, also when it is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        weakref.finalize(self, os.close, os.open(path, getattr(os, "O_PATH", os.O_RDONLY)))
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _held(path: Path, inode: int) -> int:
-    """Keeps the number of a file from being given to the one that takes its place. `O_PATH` opens nothing:
-    SQLite's locks on the file stay as they are."""
-    return os.open(path, getattr(os, "O_PATH", os.O_RDONLY))
+def _held(path: Path, inode: int) -> _Hold:
+    return _Hold(path)
 
 
 def _file(url: str) -> Path | None:
