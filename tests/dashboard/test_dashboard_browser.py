@@ -73,14 +73,11 @@ def test_who_goes_back_faster_than_pages_come_gets_where_they_want(browser: Brow
         first = page.url
         for view in views[1:]:
             follow(page, view)
-        last = page.url
-        current = page.locator('.ps-menu a[aria-current="page"]')
-        for press, title, address in ((page.go_back, "Overview", first), (page.go_forward, "Noise", last)):
-            for _ in views[1:]:
-                press()
-            expect(current).to_have_text(title)
-            settled(page)
-            expect(page).to_have_url(address)
+        for _ in views[1:]:
+            page.go_back()
+        expect(page.locator('.ps-menu a[aria-current="page"]')).to_have_text("Overview")
+        settled(page)
+        expect(page).to_have_url(first)
         assert trouble == []
 
 
