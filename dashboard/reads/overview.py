@@ -15,6 +15,7 @@ from dashboard.data import FRESH_S, Database
 from dashboard.derive.health import Column, Family, Health, families, health
 from dashboard.reads.alerts import of_repository
 from perfsuite.model import Comparison, Environment, Job, JobKind, JobState, Worker
+from perfsuite.report.environments import machine_model
 from perfsuite.store.trends import Cell, Machine, Place, TrendReader
 
 MOST_CELLS = 40_000
@@ -112,17 +113,11 @@ def _window(database: Database, repository: str, machine: str, commits: int, sta
 
 def _line(machines: Sequence[Machine], chosen: str) -> list[Machine]:
     """The environment that was chosen and those that it followed on the same model, the newest first."""
-    models = {machine.fingerprint: _model(machine.environment) for machine in machines}
+    models = {machine.fingerprint: machine_model(machine.environment) for machine in machines}
     at = next((at for at, machine in enumerate(machines) if machine.fingerprint == chosen), None)
     if at is None:
         return []
     return [machine for machine in machines[at:] if models[machine.fingerprint] == models[chosen]]
-
-
-def _model(environment: Environment) -> object:
-    if environment.gpu:
-        return environment.gpu, environment.gpu_memory_bytes
-    return environment.cpu or environment.host
 
 
 def _runs(
