@@ -1,3 +1,3 @@
 """Continuous performance regression for GPU kernels."""
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from perfsuite.errors import UsageError
@@ -12,18 +12,23 @@ from perfsuite.errors import UsageError
 _SHOWN = 3
 
 
-def match_cases(pattern: str, ids: Iterable[str]) -> list[str]:
+def match_cases(pattern: str, ids: Iterable[str], reserved: Collection[str] = ()) -> list[str]:
     """The ids that the pattern chooses, in their order.
 
     A pattern is a substring of the case id (`decode`, `m=64`), or, with `*` or `?`, a glob of the whole id
     (`moe_w4a8/prefill*g=128]`); several are separated by ` or `. Brackets stand for themselves, because ids
     are full of them. An empty pattern chooses everything.
+
+    Args:
+        reserved: ids that are chosen only by a part of the pattern that chooses nothing else.
     """
+    ids = list(ids)
     parts = [part.strip() for part in pattern.split(" or ")]
-    wanted = [part for part in parts if part]
-    if not wanted:
-        return list(ids)
-    return [case for case in ids if any(_matches(part, case) for part in wanted)]
+    chosen: set[str] = set()
+    for part in [part for part in parts if part] or [""]:
+        found = [case for case in ids if _matches(part, case)]
+        chosen.update([case for case in found if case not in reserved] or (found if part else ()))
+    return [case for case in ids if case in chosen]
 
 
 def nearest_cases(pattern: str, ids: Sequence[str]) -> list[str]:
@@ -45,6 +50,10 @@ class NoCases(UsageError):
         self.available = tuple(available)
         if not available:
             super().__init__("the suite has no benchmarks", "add a test that uses gpu_benchmark or benchmark")
+            return
+        if not pattern:
+            every = f"all {len(self.available)} cases are marked full"
+            super().__init__(every, "measure them with --profile full")
             return
         near = "\n    ".join(nearest_cases(pattern, self.available))
         super().__init__(

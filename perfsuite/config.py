@@ -65,6 +65,10 @@ class Config:
     default_branch: str | None = None
     """Only where git does not know it."""
     headlines: tuple[Headline, ...] = ()
+    budgets: str = ""
+    """TOML file of the longest times that are acceptable, relative to the root; empty where there is none."""
+    budget_gate: bool = False
+    """Whether an exceeded budget is red, not only said."""
     color: bool = True
     ci: bool = False
 
@@ -176,6 +180,20 @@ def nearest(name: str, known: list[str]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
+def read_toml(file: Path) -> dict[str, Any]:
+    """A whole TOML file.
+
+    Raises:
+        UsageError: it is broken or cannot be read.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}", "mend that line") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
+
+
 def _find_table(start: Path) -> tuple[tuple[Path, Mapping[str, Any]] | None, list[Path]]:
     seen = []
     for folder in (start, *start.parents):
@@ -183,22 +201,13 @@ def _find_table(start: Path) -> tuple[tuple[Path, Mapping[str, Any]] | None, lis
         if not file.is_file():
             continue
         seen.append(file)
-        tool = _parse(file).get("tool")
+        tool = read_toml(file).get("tool")
         if isinstance(tool, dict) and "perfsuite" in tool:
             table = tool["perfsuite"]
             if not isinstance(table, dict):
                 raise UsageError(f"{file}: {_TABLE} = {table!r} is not a table", f"write [{_TABLE}]")
             return (file, table), seen
     return None, seen
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}", "mend that line") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
 
 
 def _repository_root(start: Path) -> Path:
@@ -278,7 +287,7 @@ def _text(value: Any) -> str:
 
 def _relative_path(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _WrongValueError('a folder below the pyproject.toml, such as "kernels/suite"')
+        raise _WrongValueError('a path below the pyproject.toml, such as "kernels/suite"')
     path = Path(value)
     # Worktrees of other commits get the same relative path: it must not lead out of them.
     if path.is_absolute() or ".." in path.parts:
@@ -306,6 +315,12 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise _WrongValueError("seconds, more than 0, such as 120")
     return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongValueError("true or false")
+    return value
 
 
 def _target(value: Any) -> str:
@@ -361,6 +376,8 @@ _READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "threshold": ("threshold", _share),
     "case": ("case_thresholds", _case_rules),
     "headline": ("headlines", _headlines),
+    "budgets": ("budgets", _relative_path),
+    "budget_gate": ("budget_gate", _flag),
     "case_timeout": ("case_timeout_s", _seconds),
     "target": ("target", _target),
     "default_branch": ("default_branch", _text),

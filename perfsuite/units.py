@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 NS_PER_US = 1e3
 NS_PER_MS = 1e6
 NS_PER_S = 1e9
 MIB = 1 << 20
 _TIME_STEPS = ((NS_PER_S, "s"), (NS_PER_MS, "ms"), (NS_PER_US, "µs"), (1.0, "ns"))
+_TIME_UNITS = {unit: scale for scale, unit in _TIME_STEPS} | {"us": NS_PER_US, "\u03bcs": NS_PER_US}
+"""Keyboards have no micro sign, and Unicode has two."""
+_TIME = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z\u00b5\u03bc]+)")
 
 
 def format_ns(value_ns: float) -> str:
@@ -38,6 +44,23 @@ def parse_share(text: str | float | int) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"{text!r} is not between 0 % and 100 %")
     return value
+
+
+def parse_time_ns(text: str) -> float:
+    """`"0.25 ms"`, `"250 µs"`, `"250us"` → 250000.0.
+
+    Raises:
+        ValueError: not a number with one of the units s, ms, µs (us) and ns, or not more than 0.
+    """
+    match = _TIME.fullmatch(text.strip())
+    scale = _TIME_UNITS.get(match[2]) if match else None
+    if match is None or scale is None:
+        raise ValueError(f"{text!r} is no time with a unit")
+    # Rounded: 0.29 ms shall be 290000 ns, not 289999.99999999994.
+    value_ns = round(float(match[1]) * scale, 6)
+    if not 0 < value_ns < math.inf:
+        raise ValueError(f"{text!r} is not more than 0")
+    return value_ns
 
 
 def format_bytes(count: float) -> str:

@@ -18,6 +18,8 @@ threshold = "1.5%"
 case_timeout = 90
 target = "sm_100a"
 default_branch = "trunk"
+budgets = "kernels/budgets.toml"
+budget_gate = true
 [[tool.perfsuite.case]]
 match = "moe/decode*"
 threshold = 0.05
@@ -40,12 +42,14 @@ def test_reads_everything(tmp_path: Path) -> None:
     assert (config.threshold, config.case_timeout_s) == (0.015, 90.0)
     assert (config.target, config.default_branch) == ("sm_100a", "trunk")
     assert list(config.case_thresholds.items()) == [("moe/decode*", 0.05), ("moe/*", 0.03)]
+    assert (config.budgets, config.budget_gate) == ("kernels/budgets.toml", True)
     assert config.database == str(tmp_path / ".perfsuite" / "perfsuite.db")
 
 
 def test_defaults(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, '[tool.perfsuite]\nsuite = "s"\n'), {})
     assert (config.threshold, config.paths, config.case_thresholds) == (0.02, ("**",), {})
+    assert (config.budgets, config.budget_gate) == ("", False)
 
 
 def test_found_upward_past_a_file_without_the_table(tmp_path: Path) -> None:
@@ -89,6 +93,8 @@ def test_the_command_line_wins_over_the_environment(tmp_path: Path) -> None:
         ('[tool.perfsuite]\nsuite = "s"\npaths = "kernels"', ["paths = 'kernels'", '["kernels/**"]']),
         ('[tool.perfsuite]\nsuite = "s"\ncase_timeout = 0', ["case_timeout = 0", "seconds"]),
         ('[tool.perfsuite]\nsuite = "s"\ncase_timeout = true', ["case_timeout = True"]),
+        ('[tool.perfsuite]\nsuite = "s"\nbudgets = "../b.toml"', ["budgets = '../b.toml'", "'..'"]),
+        ('[tool.perfsuite]\nsuite = "s"\nbudget_gate = "yes"', ["budget_gate = 'yes'", "true or false"]),
         ('[tool.perfsuite]\nsuite = "s"\ntarget = "hopper"', ["target = 'hopper'", "sm_90"]),
         ('[tool.perfsuite]\nsuite = "s"\ncase = "x"', ["case = 'x'", "[[tool.perfsuite.case]]"]),
         ('[tool.perfsuite]\nsuite = "s"\n[[tool.perfsuite.case]]\nmatch = 1', ["case.match = 1"]),

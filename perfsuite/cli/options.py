@@ -40,7 +40,9 @@ PatternOption = Annotated[
         "--pattern", "-k", help="Only these cases: part of the id, or a glob; several separated by ' or '."
     ),
 ]
-ProfileOption = Annotated[Profile, typer.Option("--profile", help="How much to measure.")]
+ProfileOption = Annotated[
+    Profile, typer.Option("--profile", help="How much to measure; full: the cases marked full too.")
+]
 CaseTimeoutOption = Annotated[
     float | None,
     typer.Option("--case-timeout", metavar="SECONDS", min=1, help="A case that takes longer fails."),

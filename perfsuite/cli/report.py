@@ -23,6 +23,9 @@ ReferenceArgument = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
+BudgetsOption = Annotated[
+    bool, typer.Option("--budgets", help="Of a run: what its cases may take, against what they took.")
+]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into a file.")
 ]
@@ -32,6 +35,7 @@ def report(
     context: typer.Context,
     reference: ReferenceArgument = "latest",
     format_: FormatOption = Format.TEXT,
+    budgets: BudgetsOption = False,
     output: OutputOption = None,
     db: DatabaseOption = None,
     json: JsonOption = None,
@@ -47,8 +51,11 @@ def report(
     check_target(output)
     config = services.config(db, required=False)
     with open_store(config.database, create=False) as store:
-        found = find(store.reader, reference)
-        text, code = _rendered(services, config, store.reader, found, format_, plain=output is not None)
+        if budgets:
+            text, code = _budgets(config, store.reader, reference, format_)
+        else:
+            found = find(store.reader, reference)
+            text, code = _rendered(services, config, store.reader, found, format_, plain=output is not None)
     if output is None:
         show(text)
     else:
@@ -74,10 +81,41 @@ def find(reader: Reader, reference: str) -> Run | Comparison:
 
 
 def _newest(reader: Reader) -> Run | Comparison:
-    comparisons = reader.comparisons(limit=1)
-    runs = [run for kind in ("run", "import") for run in reader.runs(limit=1, kind=kind)]
-    found: list[Run | Comparison] = [*comparisons, *runs]
+    found: list[Run | Comparison] = [*reader.comparisons(limit=1), *_newest_runs(reader)]
     return max(found, key=lambda item: item.started_at) if found else reader.run("latest")
+
+
+def _newest_runs(reader: Reader) -> list[Run]:
+    """The newest of each kind that is no side of a comparison."""
+    return [run for kind in ("run", "import") for run in reader.runs(limit=1, kind=kind)]
+
+
+def _budgets(config: Config, reader: Reader, reference: str, format_: Format) -> tuple[str, int]:
+    from perfsuite.cli.budgets import require_budgets
+    from perfsuite.cli.output import json_text
+    from perfsuite.errors import UsageError
+    from perfsuite.report import budgets as report
+    from perfsuite.report.picture import svg
+
+    known = require_budgets(config)
+    newest = _newest_runs(reader) if reference == "latest" else []
+    run = max(newest, key=lambda run: run.started_at) if newest else reader.run(reference)
+    results = reader.results(run.id)
+    measured = report.measured_budgets(known, run, results)
+    if not measured:
+        there = ", ".join(dict.fromkeys(budget.gpu for budget in known))
+        raise UsageError(
+            f"run {run.id[:12]} was measured on {run.environment.gpu or 'no GPU'}, which has no budgets",
+            f"there are some for {there}: name a run measured there",
+        )
+    gate = config.budget_gate
+    writers = {
+        Format.TEXT: lambda: report.budgets_text(run, measured),
+        Format.MARKDOWN: lambda: report.budgets_markdown(run, measured),
+        Format.JSON: lambda: json_text(report.budgets_json(run, results, measured, gate=gate)),
+        Format.SVG: lambda: svg(report.budgets_text(run, measured), "perfsuite report --budgets"),
+    }
+    return writers[format_](), report.budgets_exit_code(results, measured, gate=gate)
 
 
 def _rendered(

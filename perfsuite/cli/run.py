@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from perfsuite.cli.services import Services
     from perfsuite.config import Config
     from perfsuite.model import Result, Run
+    from perfsuite.report.budgets import Measured
     from perfsuite.store import Store
 
 RevisionOption = Annotated[
@@ -66,12 +68,13 @@ def run(
     run through Triton's interpreter at small shapes and are compiled for the target GPU at real ones.
     """
     from perfsuite.cli.alone import measure, revision_of, working_tree_of
+    from perfsuite.cli.budgets import read_budgets
     from perfsuite.cli.events import check_events
     from perfsuite.cli.measuring import Manner, make_plan
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
     from perfsuite.errors import UsageError
-    from perfsuite.report import run_exit_code
+    from perfsuite.report.budgets import budgets_exit_code, measured_budgets
     from perfsuite.store import open_store
 
     services = Services.of(context)
@@ -80,6 +83,7 @@ def run(
     if branch is not None and revision is None:
         raise UsageError("--branch needs --revision", "the working tree's branch is known")
     config = _config(services, suite, db, here=revision is None)
+    budgets = read_budgets(config)
     what = revision_of(config, revision, branch) if revision is not None else working_tree_of(config)
     manner = Manner(events, wait, wait_idle, confine, trusted=not untrusted)
     plan = make_plan(services, config, profile, pattern, manner)
@@ -91,7 +95,9 @@ def run(
     if alerts:
         noun = "alert" if alerts == 1 else "alerts"
         typer.echo(f"{alerts} {noun} new or changed: perfsuite alerts", err=True)
-    raise typer.Exit(run_exit_code(results))
+    measured = measured_budgets(budgets, finished, results)
+    _tell_budgets(finished, measured)
+    raise typer.Exit(budgets_exit_code(results, measured, gate=config.budget_gate))
 
 
 def _alerts(store: Store, config: Config, run: Run, results: list[Result]) -> int:
@@ -103,6 +109,14 @@ def _alerts(store: Store, config: Config, run: Run, results: list[Result]) -> in
         return 0
     cases = {result.case for result in results}
     return len(update_alerts(store, run.repository, branch=branch, cases=cases))
+
+
+def _tell_budgets(run: Run, measured: Sequence[Measured]) -> None:
+    """On standard error; nothing where no case of this run has a budget."""
+    from perfsuite.report.budgets import budgets_note
+
+    if any(line.result is not None for line in measured):
+        typer.echo("\n".join(budgets_note(run, measured)), err=True)
 
 
 def show_run(services: Services, config: Config, run: Run, results: list[Result], json: str | None) -> None:

@@ -92,7 +92,7 @@ class _Comparing:
         base, head = self.pairing.base, self.pairing.head
         with self.settings.timings.phase("processes"):
             in_base, in_head = collect(base, self.base_tree), collect(head, self.head_tree)
-        found = match_suites(in_base, in_head, self.settings.pattern)
+        found = match_suites(in_base, in_head, self.settings.pattern, self.settings.profile)
         for result in collection_failures(in_head, self.settings):
             self.pairing.sink(Side.HEAD, result)
         for case in found.unreadable.values():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from perfsuite.cases import NoCases, match_cases
 from perfsuite.measure.process import Collected, CollectedCase
 from perfsuite.measure.settings import Previous
 from perfsuite.model import REUSED, Result, Status
+
+FULL = "full"
+"""The profile that measures every case."""
 
 
 @dataclass(slots=True)
@@ -61,12 +64,20 @@ class Matching:
     """Cases of base whose file head cannot import: they are failed, not removed."""
 
 
-def match_suites(base: Collected, head: Collected, pattern: str) -> Matching:
+def chosen_ids(cases: Iterable[CollectedCase], pattern: str, profile: str) -> set[str]:
+    """The ids that a pattern chooses; those marked `full` wait for that profile, or to be named alone."""
+    known = {case.id: case.full for case in cases}
+    reserved = {case for case, full in known.items() if full and profile != FULL}
+    return set(match_cases(pattern, known, reserved))
+
+
+def match_suites(base: Collected, head: Collected, pattern: str, profile: str) -> Matching:
     """Raises: NoCases, the pattern chooses nothing on either side."""
-    everything = [case.id for case in (*head.cases, *base.cases)]
-    chosen = set(match_cases(pattern, everything))
+    # Head last: its marks are the ones that count.
+    everything = (*base.cases, *head.cases)
+    chosen = chosen_ids(everything, pattern, profile)
     if not chosen and not head.errors:
-        raise NoCases(pattern, list(dict.fromkeys(everything)))
+        raise NoCases(pattern, list(dict.fromkeys(case.id for case in (*head.cases, *base.cases))))
     old = {case.id: case for case in base.cases if case.id in chosen}
     now = {case.id: case for case in head.cases if case.id in chosen}
     same = {case.id for case in now.values() if case.id in old and old[case.id].version == case.version}

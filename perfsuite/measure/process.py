@@ -75,6 +75,8 @@ class CollectedCase:
     params: Params
     file: str
     plain: bool
+    full: bool = False
+    """Measured with the profile `full`, or where the pattern names only such."""
 
 
 @dataclass(frozen=True, slots=True)

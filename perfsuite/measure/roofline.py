@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -28,7 +29,8 @@ PEAKS = {
 
 def roofline_ns(gpu: str | None, bytes_: int | None, operations: int | None, precision: str) -> float | None:
     """max(bytes / bandwidth, operations / rate) in ns; None for an unknown GPU or nothing to go by."""
-    peak = next((peak for name, peak in PEAKS.items() if gpu and name in gpu), None)
+    # As words: an L40S is no L4, a GH200 no H200.
+    peak = next((peak for name, peak in PEAKS.items() if re.search(rf"\b{name}\b", gpu or "")), None)
     if peak is None:
         return None
     bound = (bytes_ or 0) / peak.bytes_per_s

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from perfsuite.cases import NoCases, match_cases
+from perfsuite.cases import NoCases
 from perfsuite.errors import UsageError
 from perfsuite.measure import outcome
 from perfsuite.measure.ahead import Compiled
+from perfsuite.measure.matching import chosen_ids
 from perfsuite.measure.player import PlayerError
 from perfsuite.measure.process import Collected, CollectedCase, Ended, RemotePlayer, TrialFailed
 from perfsuite.measure.schedule import Effort, measure_alone
@@ -36,7 +37,7 @@ def run_suite(
     cache = settings.state / "triton" / "tree"
     with TreeSide(SidePlan(tree, settings, 1, cache)) as side:
         collected = collect(side, tree)
-        cases = choose(collected, settings.pattern)
+        cases = choose(collected, settings)
         waiting = [case for case in cases if settings.done.get(case.id) != case.version]
         waiting += _canaries(collected, waiting, settings)
         progress.total(len(waiting) + len(collected.errors))
@@ -79,12 +80,11 @@ def collect(side: TreeSide, tree: Tree) -> Collected:
         ) from error
 
 
-def choose(collected: Collected, pattern: str) -> list[CollectedCase]:
+def choose(collected: Collected, settings: Settings) -> list[CollectedCase]:
     """The chosen cases in the suite's order. Raises: NoCases."""
-    ids = [case.id for case in collected.cases]
-    chosen = set(match_cases(pattern, ids))
+    chosen = chosen_ids(collected.cases, settings.pattern, settings.profile)
     if not chosen and not collected.errors:
-        raise NoCases(pattern, ids)
+        raise NoCases(settings.pattern, [case.id for case in collected.cases])
     return [case for case in collected.cases if case.id in chosen]
 
 

@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--perfsuite-rounds", type=int, default=12, help="timed rounds of a block")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "full: a benchmark for --profile full alone, or where -k names only such"
+    )
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     if "gpu_benchmark" in getattr(item, "fixturenames", ()):
         from perfsuite.plugin.recorded import RecordedClock

@@ -32,6 +32,8 @@ class Case:
     """Path of the file below the suite, without its ending: the family's first part."""
     plain: bool
     """Whether it uses pytest-benchmark's own fixture: timed by the wall clock."""
+    full: bool = False
+    """Whether it is marked `full`: measured with `--profile full`, or where `-k` names only such."""
 
 
 def case_of(item: pytest.Item, suite: Path) -> Case | None:
@@ -57,6 +59,7 @@ def case_of(item: pytest.Item, suite: Path) -> Case | None:
         node=item.nodeid,
         file=file,
         plain="gpu_benchmark" not in names,
+        full=item.get_closest_marker("full") is not None,
     )
 
 

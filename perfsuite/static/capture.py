@@ -17,7 +17,13 @@ from perfsuite.static.machine_code import code_hash, resources
 from perfsuite.static.patching import replaced
 from perfsuite.static.torch_ops import custom_op, torch_ops
 
-_LAUNCH_OPTIONS = ("num_ctas", "launch_cooperative_grid", "launch_pdl", "cluster_dims", "maxnreg")
+_LAUNCH_OPTIONS: dict[str, Scalar] = {
+    "num_ctas": 1,
+    "launch_cooperative_grid": False,
+    "launch_pdl": False,
+    "cluster_dims": "(1,1,1)",
+    "maxnreg": None,
+}
 """Fields of a kernel's metadata that change how it is launched; listed where they are not the default."""
 
 _active: list[Recorder] = []
@@ -113,9 +119,9 @@ def target_name(target: Any) -> str:
 
 def _arguments(metadata: Any, bound: Mapping[str, object]) -> dict[str, Scalar]:
     found = {name: scalar(value) for name, value in bound.items() if not is_tensor(value)}
-    for option in _LAUNCH_OPTIONS:
+    for option, default in _LAUNCH_OPTIONS.items():
         value = scalar(getattr(metadata, option, None))
-        if value not in (None, False, 1, "(1,1,1)"):
+        if value is not None and value != default:
             found.setdefault(option, value)
     return found
 

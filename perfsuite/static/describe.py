@@ -87,10 +87,13 @@ def scalar_or_self(value: object) -> object:
 
 
 def _descriptor_text(value: Any) -> str:
-    """A tensor descriptor (TMA): its tensor and its block."""
+    """A tensor descriptor (TMA): its tensor, how that is cut, and its block."""
+    # The host makes it: with other strides, the same machine code copies other elements.
     parts = [text(value.base)]
     parts += [
-        f"{name}={list(getattr(value, name))}" for name in ("shape", "block_shape") if hasattr(value, name)
+        f"{name}={list(getattr(value, name))}"
+        for name in ("shape", "strides", "block_shape")
+        if hasattr(value, name)
     ]
     return f"{type(value).__name__}({','.join(parts)})"
 
