@@ -16,6 +16,7 @@ _HOMES = {
     "pack_int4": "kernels.quantize",
     "quantize_rows": "kernels.quantize",
     "random_weight": "kernels.quantize",
+    "route_and_quantize": "kernels.routing",
     "silu_mul": "kernels.quantize",
     "silu_mul_quantize": "kernels.quantize",
     "unpack_int4": "kernels.quantize",

@@ -1,7 +1,7 @@
-"""Device code of `moe_w4a8`: the grouped GEMM over blocks of slots, and the weighted sum.
+"""Device code of the portable grouped GEMM, over blocks of rows of one expert each.
 
 A and B are swapped, outᵀ = W · xᵀ: the unpacked weights are the register operand of the matrix instruction
-and never go back through shared memory.
+and never go back through shared memory. Hopper has a kernel of its own, in `_ring`.
 """
 
 import triton
@@ -20,6 +20,27 @@ def _load_x(ptrs, start, K: tl.constexpr, WIDTH: tl.constexpr, EVEN_K: tl.conste
 
 
 @triton.jit
+def _quantized(ptrs, row_ptrs, low_at, high_at, K: tl.constexpr, PIECE: tl.constexpr, ACT_TILE: tl.constexpr):
+    """Both pieces of a step quantized here: INT8 low and high, and their scales."""
+    low = _load_x(ptrs, low_at, K, PIECE, K % 128 == 0)
+    high = _load_x(ptrs, high_at, K, PIECE, K % 128 == 0)
+    if ACT_TILE <= PIECE:
+        low_bits = tl.max(abs_bits(low), axis=1)
+        high_bits = tl.max(abs_bits(high), axis=1)
+    else:
+        # The scale's tile is wider than a piece: look at all of it.
+        whole = tl.arange(0, ACT_TILE)
+        start = (low_at // ACT_TILE) * ACT_TILE
+        low_bits = tl.max(
+            abs_bits(_load_x(row_ptrs + whole[None, :], start, K, ACT_TILE, K % 128 == 0)), axis=1
+        )
+        high_bits = low_bits
+    low_scale, low_inverse = scale_of(low_bits)
+    high_scale, high_inverse = scale_of(high_bits)
+    return to_int8(low, low_inverse[:, None]), to_int8(high, high_inverse[:, None]), low_scale, high_scale
+
+
+@triton.jit
 def _gemm(
     # pointers
     x_ptr,
@@ -29,288 +50,94 @@ def _gemm(
     out_ptr,
     slots_ptr,
     expert_ptr,
-    start_ptr,
     count_ptr,
     # shape
-    EXPERTS: tl.constexpr,
     N: tl.constexpr,
     K: tl.constexpr,
     K_PADDED: tl.constexpr,
     TOP_K: tl.constexpr,
-    FIRST: tl.constexpr,
     # stride
     XS_STRIDE,
     # meta
     GROUP: tl.constexpr,
     ACT_TILE: tl.constexpr,
     HOISTED: tl.constexpr,
-    SORTED: tl.constexpr,
+    GATHERED: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     PTX: tl.constexpr,
     FLOAT_DOT: tl.constexpr,
 ):
-    """out[slot, n-block] of one block of slots. Activations: INT8 with scales if HOISTED, else bf16."""
-    TILE: tl.constexpr = 64 if GROUP < 64 else GROUP
-    HALF: tl.constexpr = TILE // 2
+    """bf16 [rows, N]. Activations: INT8 rows with scales if HOISTED; else bf16, of tokens if GATHERED."""
+    HALF: tl.constexpr = 64
     # What one dot covers: never across an activation tile or a group.
-    PIECE: tl.constexpr = HALF if HALF < ACT_TILE else ACT_TILE
+    SMALLER: tl.constexpr = GROUP if GROUP < ACT_TILE else ACT_TILE
+    PIECE: tl.constexpr = HALF if HALF < SMALLER else SMALLER
     PIECES: tl.constexpr = HALF // PIECE
     STEPS: tl.constexpr = K_PADDED // (2 * PIECE)
-    ONE_SCALE: tl.constexpr = GROUP >= TILE and ACT_TILE >= TILE
-    GROUPS: tl.constexpr = K_PADDED // GROUP
-    X_WIDTH: tl.constexpr = K_PADDED if HOISTED else K
+    ONE_SCALE: tl.constexpr = SMALLER >= 128
     N_BLOCKS: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
 
     block = tl.program_id(0) // N_BLOCKS
-    lane = tl.arange(0, BLOCK_M)
+    count = tl.load(count_ptr + block)
+    # The grid is an upper bound: this block holds nothing.
+    if count == 0:
+        return
     expert = tl.load(expert_ptr + block).to(tl.int64)
-    if SORTED:
-        count = tl.load(count_ptr + block)
-        # The grid is an upper bound: this block holds nothing.
-        if count == 0:
-            return
-        start = tl.load(start_ptr + block)
-        place = start + lane
-        slot = tl.load(slots_ptr + place, mask=lane < count, other=0)
-    else:
-        # One slot a block; ids that name no expert are skipped.
-        if (expert < 0) | (expert >= EXPERTS):
-            return
-        count = 1
-        start = block
-        place = start + lane * 0
-        slot = place
-    # Between the GEMMs rows are in the order of experts. Lanes past the count read what is there (buffers
-    # have a block to spare) and are not stored.
-    x_row = (slot // TOP_K if FIRST else place).to(tl.int64)
-    out_row = (place if FIRST else slot).to(tl.int64)
+    lane = tl.arange(0, BLOCK_M)
+    row = (block * BLOCK_M + lane).to(tl.int64)
+    x_row = row
+    if GATHERED:
+        # Lanes past the count read some token's row; what comes of it is not stored.
+        x_row = (tl.load(slots_ptr + row, mask=lane < count, other=0) // TOP_K).to(tl.int64)
     n = (tl.program_id(0) % N_BLOCKS) * BLOCK_N + tl.arange(0, BLOCK_N)
     # Rows past N read the last row again; they are not stored.
     n_safe = tl.minimum(n, N - 1) if N % BLOCK_N != 0 else n
 
     piece = tl.arange(0, PIECE)
     w_ptrs = w_ptr + expert * (N * K_PADDED // 2) + (n_safe[:, None] * HALF + piece[None, :])
-    ws_ptrs = w_scale_ptr + expert * (GROUPS * N) + n_safe
-    x_ptrs = x_ptr + x_row[:, None] * X_WIDTH + piece[None, :]
-    xs_ptrs = x_scale_ptr + start + (lane if SORTED else lane * 0)
+    ws_ptrs = w_scale_ptr + expert * (K_PADDED // GROUP * N) + n_safe
+    row_ptrs = x_ptr + x_row[:, None] * (K_PADDED if HOISTED else K)
+    x_ptrs = row_ptrs + piece[None, :]
+    xs_ptrs = x_scale_ptr + row
 
     acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     none = tl.zeros((BLOCK_N, BLOCK_M), tl.float32 if FLOAT_DOT else tl.int32)
-    # Scales are loaded one step ahead by hand: Triton pipelines only what feeds a dot.
-    ws_low = tl.load(ws_ptrs)
-    ws_high = tl.load(ws_ptrs + (HALF // GROUP) * N)
-    if HOISTED:
-        xs_low = tl.load(xs_ptrs)
-        xs_high = tl.load(xs_ptrs + (HALF // ACT_TILE) * XS_STRIDE)
-
     for step in range(STEPS):
         tile = step // PIECES
         part = (step % PIECES) * PIECE
-        k_low = tile * TILE + part
-        k_high = k_low + HALF
-
-        ahead = tl.minimum(step + 1, STEPS - 1)
-        k_ahead = (ahead // PIECES) * TILE + (ahead % PIECES) * PIECE
-        ws_low_ahead = tl.load(ws_ptrs + (k_ahead // GROUP) * N)
-        if not ONE_SCALE:
-            ws_high_ahead = tl.load(ws_ptrs + ((k_ahead + HALF) // GROUP) * N)
-        if HOISTED:
-            xs_low_ahead = tl.load(xs_ptrs + (k_ahead // ACT_TILE) * XS_STRIDE)
-            if not ONE_SCALE:
-                xs_high_ahead = tl.load(xs_ptrs + ((k_ahead + HALF) // ACT_TILE) * XS_STRIDE)
-
+        low_at = tile * 128 + part
+        high_at = low_at + HALF
         low, high = unpack_int4(tl.load(w_ptrs + tile * (N * HALF) + part), PTX)
         if HOISTED:
-            x_low = tl.load(x_ptrs + k_low)
-            x_high = tl.load(x_ptrs + k_high)
+            x_low = tl.load(x_ptrs + low_at)
+            x_high = tl.load(x_ptrs + high_at)
+            low_scale = tl.load(xs_ptrs + (low_at // ACT_TILE) * XS_STRIDE)
+            high_scale = low_scale
+            if ACT_TILE < 128:
+                high_scale = tl.load(xs_ptrs + (high_at // ACT_TILE) * XS_STRIDE)
         else:
-            v_low = _load_x(x_ptrs, k_low, K, PIECE, K % TILE == 0)
-            v_high = _load_x(x_ptrs, k_high, K, PIECE, K % TILE == 0)
-            if ACT_TILE > TILE:
-                # The scale's tile is wider than this step: look at all of it.
-                first = (k_low // ACT_TILE) * ACT_TILE
-                whole = tl.arange(0, ACT_TILE)
-                whole_ptrs = x_ptr + x_row[:, None] * X_WIDTH + whole[None, :]
-                bits_low = tl.max(
-                    abs_bits(_load_x(whole_ptrs, first, K, ACT_TILE, K % ACT_TILE == 0)), axis=1
-                )
-                bits_high = bits_low
-            else:
-                bits_low = tl.max(abs_bits(v_low), axis=1)
-                bits_high = tl.max(abs_bits(v_high), axis=1)
-                if ONE_SCALE:
-                    bits_low = tl.maximum(bits_low, bits_high)
-                    bits_high = bits_low
-            xs_low, inverse_low = scale_of(bits_low)
-            xs_high, inverse_high = scale_of(bits_high)
-            x_low = to_int8(v_low, inverse_low[:, None])
-            x_high = to_int8(v_high, inverse_high[:, None])
-
+            x_low, x_high, low_scale, high_scale = _quantized(
+                x_ptrs, row_ptrs, low_at, high_at, K, PIECE, ACT_TILE
+            )
         if FLOAT_DOT:
             # The same integers in fp32, below 2²⁴ and so exact: numpy multiplies those with BLAS.
             low, high = low.to(tl.float32), high.to(tl.float32)
             x_low, x_high = x_low.to(tl.float32), x_high.to(tl.float32)
+        w_scale = tl.load(ws_ptrs + (low_at // GROUP) * N).to(tl.float32)[:, None]
         dot = tl.dot(low, tl.trans(x_low), none, out_dtype=none.dtype)
         if ONE_SCALE:
             dot = tl.dot(high, tl.trans(x_high), dot, out_dtype=none.dtype)
-            acc += dot.to(tl.float32) * xs_low[None, :] * ws_low.to(tl.float32)[:, None]
+            acc += dot.to(tl.float32) * low_scale[None, :] * w_scale
         else:
-            acc += dot.to(tl.float32) * xs_low[None, :] * ws_low.to(tl.float32)[:, None]
+            acc += dot.to(tl.float32) * low_scale[None, :] * w_scale
+            w_scale = tl.load(ws_ptrs + (high_at // GROUP) * N).to(tl.float32)[:, None]
             dot = tl.dot(high, tl.trans(x_high), none, out_dtype=none.dtype)
-            acc += dot.to(tl.float32) * xs_high[None, :] * ws_high.to(tl.float32)[:, None]
-            ws_high = ws_high_ahead
-        ws_low = ws_low_ahead
-        if HOISTED:
-            xs_low = xs_low_ahead
-            if not ONE_SCALE:
-                xs_high = xs_high_ahead
+            acc += dot.to(tl.float32) * high_scale[None, :] * w_scale
 
     # Unpacking leaves 16 times the weight.
     out = to_bf16(tl.trans(acc * 0.0625))
-    out_ptrs = out_ptr + out_row[:, None] * N + n[None, :]
     # Lanes past the block's count and rows past N belong to nobody.
-    tl.store(out_ptrs, out, mask=(lane < count)[:, None] & (n < N)[None, :])
-
-
-@triton.jit
-def _gemm1(
-    x_ptr,
-    x_scale_ptr,
-    w_ptr,
-    w_scale_ptr,
-    out_ptr,
-    slots_ptr,
-    expert_ptr,
-    start_ptr,
-    count_ptr,
-    EXPERTS: tl.constexpr,
-    N: tl.constexpr,
-    K: tl.constexpr,
-    K_PADDED: tl.constexpr,
-    TOP_K: tl.constexpr,
-    XS_STRIDE,
-    GROUP: tl.constexpr,
-    ACT_TILE: tl.constexpr,
-    HOISTED: tl.constexpr,
-    SORTED: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PTX: tl.constexpr,
-    FLOAT_DOT: tl.constexpr,
-):
-    """Gate and up projections: [tokens, hidden] → [slots, 2 · inter], in the order of experts."""
-    _gemm(
-        x_ptr,
-        x_scale_ptr,
-        w_ptr,
-        w_scale_ptr,
-        out_ptr,
-        slots_ptr,
-        expert_ptr,
-        start_ptr,
-        count_ptr,
-        EXPERTS,
-        N,
-        K,
-        K_PADDED,
-        TOP_K,
-        True,
-        XS_STRIDE,
-        GROUP,
-        ACT_TILE,
-        HOISTED,
-        SORTED,
-        BLOCK_M,
-        BLOCK_N,
-        PTX,
-        FLOAT_DOT,
+    tl.store(
+        out_ptr + row[:, None] * N + n[None, :], out, mask=(lane < count)[:, None] & (n < N)[None, :]
     )
-
-
-@triton.jit
-def _gemm2(
-    x_ptr,
-    x_scale_ptr,
-    w_ptr,
-    w_scale_ptr,
-    out_ptr,
-    slots_ptr,
-    expert_ptr,
-    start_ptr,
-    count_ptr,
-    EXPERTS: tl.constexpr,
-    N: tl.constexpr,
-    K: tl.constexpr,
-    K_PADDED: tl.constexpr,
-    TOP_K: tl.constexpr,
-    XS_STRIDE,
-    GROUP: tl.constexpr,
-    ACT_TILE: tl.constexpr,
-    HOISTED: tl.constexpr,
-    SORTED: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PTX: tl.constexpr,
-    FLOAT_DOT: tl.constexpr,
-):
-    """Down projection: [slots, inter] in the order of experts → [slots, hidden] in the order of tokens."""
-    _gemm(
-        x_ptr,
-        x_scale_ptr,
-        w_ptr,
-        w_scale_ptr,
-        out_ptr,
-        slots_ptr,
-        expert_ptr,
-        start_ptr,
-        count_ptr,
-        EXPERTS,
-        N,
-        K,
-        K_PADDED,
-        TOP_K,
-        False,
-        XS_STRIDE,
-        GROUP,
-        ACT_TILE,
-        HOISTED,
-        SORTED,
-        BLOCK_M,
-        BLOCK_N,
-        PTX,
-        FLOAT_DOT,
-    )
-
-
-@triton.jit
-def _weighted_sum(
-    # pointers
-    y_ptr,
-    weights_ptr,
-    ids_ptr,
-    out_ptr,
-    # shape
-    TOKENS,
-    HIDDEN: tl.constexpr,
-    TOP_K: tl.constexpr,
-    EXPERTS: tl.constexpr,
-    # meta
-    BLOCK_ROWS: tl.constexpr,
-    BLOCK_COLS: tl.constexpr,
-):
-    """out[token] = Σ weight · y[slot] over the token's slots, in fp32 and in order."""
-    token = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
-    cols = tl.program_id(1) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
-    # Tokens and columns past the end do not exist.
-    inside = (token < TOKENS)[:, None] & (cols < HIDDEN)[None, :]
-    acc = tl.zeros((BLOCK_ROWS, BLOCK_COLS), tl.float32)
-    for choice in tl.static_range(TOP_K):
-        slot = token.to(tl.int64) * TOP_K + choice
-        expert = tl.load(ids_ptr + slot, mask=token < TOKENS, other=-1)
-        weight = tl.load(weights_ptr + slot, mask=token < TOKENS, other=0.0)
-        # Slots without an expert were never written.
-        held = inside & ((expert >= 0) & (expert < EXPERTS))[:, None]
-        y = tl.load(y_ptr + slot[:, None] * HIDDEN + cols[None, :], mask=held, other=0.0)
-        acc += weight[:, None] * y.to(tl.float32)
-    tl.store(out_ptr + token.to(tl.int64)[:, None] * HIDDEN + cols[None, :], to_bf16(acc), mask=inside)

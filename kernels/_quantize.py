@@ -61,23 +61,53 @@ def unpack_int4(packed, PTX: tl.constexpr):
 
 
 @triton.jit
-def _store_codes(
-    value,
-    rows,
-    tiles,
-    codes_ptr,
-    ROWS,
-    K_PADDED: tl.constexpr,
-    TILE: tl.constexpr,
-):
-    """Quantize `value` (rows × tiles × TILE), store the codes, return the scales (rows × tiles)."""
+def codes_of(value):
+    """INT8 codes and scales of `value` (rows × tiles × columns of a tile)."""
     scale, inverse = scale_of(tl.max(abs_bits(value), axis=2))
-    codes = to_int8(value, inverse[:, :, None])
-    cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
-    offsets = rows.to(tl.int64)[:, None, None] * K_PADDED + cols[None, :, :]
-    # Rows past the end and, in the last tile, columns past the padded width belong to nobody.
-    tl.store(codes_ptr + offsets, codes, mask=(rows < ROWS)[:, None, None] & (cols < K_PADDED)[None, :, :])
-    return scale
+    return to_int8(value, inverse[:, :, None]), scale
+
+
+@triton.jit
+def load_rows(x_ptr, rows, live, cols, K: tl.constexpr):
+    """bf16 values at (rows, cols): rows × the two dimensions of `cols`."""
+    offsets = rows.to(tl.int64)[:, None, None] * K + cols[None, :, :]
+    # Padding (columns from K on) reads as zero and is written as zero.
+    return tl.load(x_ptr + offsets, mask=live[:, None, None] & (cols < K)[None, :, :], other=0.0)
+
+
+@triton.jit
+def store_codes(
+    codes,
+    scale,
+    codes_ptr,
+    scales_ptr,
+    row,
+    live,
+    tiles,
+    cols,
+    # shape
+    K_PADDED: tl.constexpr,
+    TILES: tl.constexpr,
+    # stride
+    SCALES_STRIDE,
+):
+    """Codes to row `row` of the codes, scales to its column of the scales. Rows not live go nowhere."""
+    row = row.to(tl.int64)
+    # In the last tile, columns past the padded width belong to nobody; nor do tiles past the last.
+    inside = live[:, None, None] & (cols < K_PADDED)[None, :, :]
+    tl.store(codes_ptr + row[:, None, None] * K_PADDED + cols[None, :, :], codes, mask=inside)
+    line = scales_ptr + tiles.to(tl.int64)[None, :] * SCALES_STRIDE
+    tl.store(line + row[:, None], scale, mask=live[:, None] & (tiles < TILES)[None, :])
+
+
+@triton.jit
+def _held(counts_ptr, rows, ROWS, BLOCK_M: tl.constexpr):
+    """Which of a program's rows hold something; with BLOCK_M, rows are blocks with counts."""
+    if BLOCK_M:
+        # A program's rows are of one block. Past the last block counts are zero.
+        block = tl.min(rows, axis=0) // BLOCK_M
+        return rows - block * BLOCK_M < tl.load(counts_ptr + block)
+    return rows < ROWS
 
 
 @triton.jit
@@ -87,12 +117,14 @@ def _quantize_rows(
     codes_ptr,
     scales_ptr,
     place_ptr,
+    counts_ptr,
     # shape
     ROWS,
     K: tl.constexpr,
     K_PADDED: tl.constexpr,
     TILES: tl.constexpr,
     COPIES: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     # stride
     SCALES_STRIDE,
     # meta
@@ -100,32 +132,43 @@ def _quantize_rows(
     BLOCK_ROWS: tl.constexpr,
     BLOCK_TILES: tl.constexpr,
 ):
-    """Scales go to the row's own column or, with COPIES, to each column that `place` lists for the row."""
+    """A row goes to its own place or, with COPIES, to each that `place` lists for it."""
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    live = _held(counts_ptr, rows, ROWS, BLOCK_M)
+    if BLOCK_M and tl.max(live.to(tl.int32), axis=0) == 0:
+        return
     tiles = tl.program_id(1) * BLOCK_TILES + tl.arange(0, BLOCK_TILES)
     cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
-    offsets = rows.to(tl.int64)[:, None, None] * K + cols[None, :, :]
-    # Padding (columns from K on) reads as zero and is written as zero.
-    mask = (rows < ROWS)[:, None, None] & (cols < K)[None, :, :]
-    value = tl.load(x_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
-    scale = _store_codes(value, rows, tiles, codes_ptr, ROWS, K_PADDED, TILE)
-    line = scales_ptr + tiles.to(tl.int64)[None, :] * SCALES_STRIDE
-    live = (rows < ROWS)[:, None] & (tiles < TILES)[None, :]
+    codes, scale = codes_of(load_rows(x_ptr, rows, live, cols, K).to(tl.float32))
     if COPIES:
         for copy in tl.static_range(COPIES):
-            place = tl.load(place_ptr + rows * COPIES + copy, mask=rows < ROWS, other=-1)
+            place = tl.load(place_ptr + rows.to(tl.int64) * COPIES + copy, mask=live, other=-1)
             # A negative place: this copy goes nowhere.
-            tl.store(line + place[:, None], scale, mask=live & (place >= 0)[:, None])
+            store_codes(
+                codes,
+                scale,
+                codes_ptr,
+                scales_ptr,
+                place,
+                place >= 0,
+                tiles,
+                cols,
+                K_PADDED,
+                TILES,
+                SCALES_STRIDE,
+            )
     else:
-        tl.store(line + rows[:, None], scale, mask=live)
+        store_codes(
+            codes, scale, codes_ptr, scales_ptr, rows, live, tiles, cols, K_PADDED, TILES, SCALES_STRIDE
+        )
 
 
 @triton.jit
-def _gated(h_ptr, rows, cols, ROWS, INTER: tl.constexpr):
+def _gated(h_ptr, rows, live, cols, INTER: tl.constexpr):
     """silu(gate) · up in fp32 at (rows, cols): rows × the two dimensions of `cols`."""
     offsets = rows.to(tl.int64)[:, None, None] * (2 * INTER) + cols[None, :, :]
     # Gate in the first INTER columns, up in the last; padding beyond INTER reads as zero.
-    mask = (rows < ROWS)[:, None, None] & (cols < INTER)[None, :, :]
+    mask = live[:, None, None] & (cols < INTER)[None, :, :]
     gate = tl.load(h_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     up = tl.load(h_ptr + offsets + INTER, mask=mask, other=0.0).to(tl.float32)
     return gate * (1.0 / (1.0 + tl.exp(-gate))) * up
@@ -137,11 +180,13 @@ def _silu_mul_quantize(
     h_ptr,
     codes_ptr,
     scales_ptr,
+    counts_ptr,
     # shape
     ROWS,
     INTER: tl.constexpr,
     K_PADDED: tl.constexpr,
     TILES: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     # stride
     SCALES_STRIDE,
     # meta
@@ -150,13 +195,13 @@ def _silu_mul_quantize(
     BLOCK_TILES: tl.constexpr,
 ):
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    live = _held(counts_ptr, rows, ROWS, BLOCK_M)
+    if BLOCK_M and tl.max(live.to(tl.int32), axis=0) == 0:
+        return
     tiles = tl.program_id(1) * BLOCK_TILES + tl.arange(0, BLOCK_TILES)
     cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
-    value = _gated(h_ptr, rows, cols, ROWS, INTER)
-    scale = _store_codes(value, rows, tiles, codes_ptr, ROWS, K_PADDED, TILE)
-    ptrs = scales_ptr + tiles.to(tl.int64)[None, :] * SCALES_STRIDE + rows[:, None]
-    # Rows and tiles past the end belong to nobody.
-    tl.store(ptrs, scale, mask=(rows < ROWS)[:, None] & (tiles < TILES)[None, :])
+    codes, scale = codes_of(_gated(h_ptr, rows, live, cols, INTER))
+    store_codes(codes, scale, codes_ptr, scales_ptr, rows, live, tiles, cols, K_PADDED, TILES, SCALES_STRIDE)
 
 
 @triton.jit
@@ -164,17 +209,22 @@ def _silu_mul(
     # pointers
     h_ptr,
     out_ptr,
+    counts_ptr,
     # shape
     ROWS,
     INTER: tl.constexpr,
+    BLOCK_M: tl.constexpr,
     # meta
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
 ):
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    live = _held(counts_ptr, rows, ROWS, BLOCK_M)
+    if BLOCK_M and tl.max(live.to(tl.int32), axis=0) == 0:
+        return
     cols = (tl.program_id(1) * BLOCK_COLS + tl.arange(0, BLOCK_COLS))[None, :]
-    value = _gated(h_ptr, rows, cols, ROWS, INTER)
+    value = _gated(h_ptr, rows, live, cols, INTER)
     offsets = rows.to(tl.int64)[:, None, None] * INTER + cols[None, :, :]
-    # Rows and columns past the end belong to nobody.
-    mask = (rows < ROWS)[:, None, None] & (cols < INTER)[None, :, :]
+    # Columns past the end belong to nobody.
+    mask = live[:, None, None] & (cols < INTER)[None, :, :]
     tl.store(out_ptr + offsets, to_bf16(value), mask=mask)

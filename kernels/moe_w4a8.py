@@ -5,54 +5,22 @@ Source: pytorch/executorch pull request 19209, "Hoist W4A8 activation quantizati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import cast
 
 import torch
 
 from kernels import _moe_w4a8 as device_code
+from kernels import ring
 from kernels.checks import require_choice, require_shape, require_tensor
-from kernels.quantize import (
-    ACT_TILES,
-    BLOCK_ELEMENTS,
-    PackedWeight,
-    padded_k,
-    quantize_rows,
-    silu_mul,
-    silu_mul_quantize,
-)
-from kernels.routing import BLOCK_MS, Routing, align_experts
-from kernels.target import Target, launch, target_of
-from kernels.tuning import Plan, Problem, Tile, plan_for
+from kernels.decode import DecodeTile, decode_down, decode_gate_up
+from kernels.quantize import ACT_TILES, PackedWeight, padded_k, quantize_rows, silu_mul, silu_mul_quantize
+from kernels.ring import RingTile
+from kernels.routing import BLOCK_MS, Routing, align_experts, route_and_quantize
+from kernels.target import launch, roomy, target_of
+from kernels.tuning import PATHS, Plan, Problem, Tile, plan_for
+from kernels.weighted_sum import weighted_sum
 
 VARIANTS = ("hoisted", "in_loop")
-Rows = tuple[torch.Tensor, torch.Tensor | None]
-"""INT8 rows and their scales, or bf16 rows and None."""
-SUM_COLS = 1024
-"""Columns of one program of the weighted sum."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What all launches of one call share."""
-
-    target: Target
-    plan: Plan
-    topk_ids: torch.Tensor
-    act_tile: int
-    variant: str
-    experts: int
-    routing: Routing | None
-
-    @property
-    def blocks(self) -> int:
-        return self.topk_ids.numel() if self.routing is None else self.routing.expert.numel()
-
-    @property
-    def table(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Slots, and expert, start and count of each block; not sorted, the ids are all there is to know."""
-        if self.routing is None:
-            return self.topk_ids, self.topk_ids, self.topk_ids, self.topk_ids
-        return self.routing.slots, self.routing.expert, self.routing.start, self.routing.count
 
 
 def moe_w4a8(
@@ -65,12 +33,16 @@ def moe_w4a8(
     act_tile: int = 128,
     variant: str = "hoisted",
     plan: Plan | None = None,
+    debug: bool = False,
 ) -> torch.Tensor:
     """Σ over a token's experts of weight · w2 · (silu(gate) · up), where [gate, up] = w1 · x.
 
     Activations are quantized to INT8 with one scale per row per `act_tile` columns, before both GEMMs; the
-    products are exact integers within a tile, sums over tiles and experts are fp32. Few tokens (decode) are
-    not sorted: each slot is a block. Nothing synchronizes with the host: a call captures into a CUDA graph.
+    products are exact integers within a tile, sums over tiles and experts are fp32. The path is chosen by
+    the number of tokens and the shape, from a table in the repository. A few tokens (decode) are two
+    launches and nothing is sorted; else slots are sorted by expert into blocks, and the GEMMs are Hopper's
+    own kernel there and a portable one elsewhere. Nothing synchronizes with the host: a call captures into
+    a CUDA graph.
 
     Args:
         x: bf16 [tokens, hidden], contiguous.
@@ -79,9 +51,10 @@ def moe_w4a8(
         topk_weights: fp32 [tokens, top_k], contiguous.
         topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
         act_tile: 128, or 32 as in llama.cpp (more accurate, slower).
-        variant: "hoisted" quantizes rows once, in launches of their own (where every block holds one slot:
-            in the first GEMM); "in_loop" quantizes each tile in the GEMMs' K-loops, the baseline.
+        variant: "hoisted" quantizes rows once, before the K-loops; "in_loop" quantizes each tile in them, the
+            baseline.
         plan: how to cut the work; default: from the table of this GPU.
+        debug: refuse ids outside [0, experts). This reads them on the host: not for a CUDA graph.
 
     Returns:
         bf16 [tokens, hidden]. With activation tiles of 32 the relative RMS error against fp32 on the
@@ -92,91 +65,142 @@ def moe_w4a8(
         ValueError: shapes, devices, groups or options that do not fit, by name.
     """
     problem = _checked(x, w1, w2, topk_weights, topk_ids, act_tile, variant)
+    if debug:
+        _require_ids(topk_ids, problem.experts)
     out = torch.empty_like(x)
     if not problem.m:
         return out
-    target = target_of(x.device)
-    plan = plan_for(target, problem) if plan is None else plan
-    require_choice("plan.block_m", plan.block_m, BLOCK_MS)
-    routing = align_experts(topk_ids, problem.experts, plan.block_m) if plan.sorted else None
-    job = _Job(target, plan, topk_ids, act_tile, variant, problem.experts, routing)
-    hidden = _grouped_gemm(job, "gemm1", _tokens(job, x, w1), w1)
-    y = _grouped_gemm(job, "gemm2", _activated(job, hidden, w2), w2)
-    _weighted_sum(job, y, topk_weights, out)
-    return out
+    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, variant)
+    if plan.path == "slots":
+        up, down = cast(DecodeTile, plan.gemm1), cast(DecodeTile, plan.gemm2)
+        act = decode_gate_up(x, w1, topk_ids, act_tile=act_tile, tile=up)
+        decode_down(act, w2, topk_weights, topk_ids, out, act_tile=act_tile, tile=down)
+        return out
+    if variant == "in_loop":
+        y, routing = _in_loop(x, w1, w2, topk_ids, act_tile, plan)
+    elif plan.path == "ring" and w2.shape[2] % 8 == 0:
+        y, routing = _ring(x, w1, w2, topk_ids, act_tile, plan)
+    else:
+        y, routing = _blocks(x, w1, w2, topk_ids, act_tile, plan)
+    return weighted_sum(y, topk_weights, routing.places, out)
 
 
-def _tokens(job: _Job, x: torch.Tensor, weight: PackedWeight) -> Rows:
-    """The first GEMM's rows: tokens quantized once, with their scales once for each slot, in their order."""
-    # A row that only one block reads is quantized there; hoisting it would cost a launch.
-    if job.variant == "in_loop" or job.routing is None:
-        return x, None
-    width = padded_k(weight.shape[2], weight.group)
-    return quantize_rows(x, job.act_tile, width, places=job.routing.places, spare=job.plan.block_m)
+def _ring(
+    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
+) -> tuple[torch.Tensor, Routing]:
+    """What the experts make of each slot, bf16 [rows, hidden]; SiLU is part of the first GEMM."""
+    routing, codes, scales = _routed(x, w1, topk_ids, act_tile, plan)
+    up, down = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2)
+    act = ring.grouped_gemm(codes, scales, w1, routing, act_tile, up, gated=True)
+    codes, scales = quantize_rows(act, act_tile, padded_k(w2.shape[2]), counts=routing.count)
+    return ring.grouped_gemm(codes, scales, w2, routing, act_tile, down, gated=False), routing
 
 
-def _activated(job: _Job, hidden: torch.Tensor, weight: PackedWeight) -> Rows:
-    """The second GEMM's rows, with a block to spare."""
-    if job.variant == "in_loop":
-        return silu_mul(hidden, spare=job.plan.block_m), None
-    width = padded_k(weight.shape[2], weight.group)
-    return silu_mul_quantize(hidden, job.act_tile, width, spare=job.plan.block_m)
+def _blocks(
+    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
+) -> tuple[torch.Tensor, Routing]:
+    """The same by the portable GEMM."""
+    routing, codes, scales = _routed(x, w1, topk_ids, act_tile, plan)
+    up, down = cast(Tile, plan.gemm1), cast(Tile, plan.gemm2)
+    hidden = grouped_gemm(codes, scales, w1, routing, act_tile, up)
+    codes, scales = silu_mul_quantize(hidden, act_tile, padded_k(w2.shape[2]), counts=routing.count)
+    return grouped_gemm(codes, scales, w2, routing, act_tile, down), routing
 
 
-def _grouped_gemm(job: _Job, name: str, rows: Rows, weight: PackedWeight) -> torch.Tensor:
-    """bf16 [slots, N]: each slot's row times its expert's weights."""
-    x, scales = rows
+def _in_loop(
+    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
+) -> tuple[torch.Tensor, Routing]:
+    """The same, quantized in the K-loops of both GEMMs."""
+    routing = align_experts(topk_ids, w1.shape[0], plan.block_m)
+    up, down = cast(Tile, plan.gemm1), cast(Tile, plan.gemm2)
+    hidden = grouped_gemm(x, None, w1, routing, act_tile, up, top_k=topk_ids.shape[1])
+    act = silu_mul(hidden, counts=routing.count)
+    return grouped_gemm(act, None, w2, routing, act_tile, down), routing
+
+
+def _routed(
+    x: torch.Tensor, w1: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
+) -> tuple[Routing, torch.Tensor, torch.Tensor]:
+    experts, _, hidden = w1.shape
+    return route_and_quantize(x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden))
+
+
+def grouped_gemm(
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
+    weight: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    tile: Tile,
+    *,
+    top_k: int = 0,
+) -> torch.Tensor:
+    """Each row times its expert's weights, on any GPU.
+
+    Args:
+        rows: int8 [rows, K_padded] with `scales`; or bf16 [rows, K], quantized in the K-loop.
+        scales: fp32 [K_padded / act_tile, rows], or None.
+        weight: packed [experts, N, K].
+        routing: which rows there are, and whose.
+        act_tile: 32 or 128.
+        top_k: `rows` are the bf16 tokens themselves, each for so many slots; 0: one row for each slot.
+
+    Returns:
+        bf16 [routing's rows, N]; rows that hold no slot are undefined.
+    """
     _, n, k = weight.shape
-    out = x.new_empty(job.topk_ids.numel(), n, dtype=torch.bfloat16)
-    tile: Tile = getattr(job.plan, name)
+    target = target_of(rows.device)
+    out = rows.new_empty(routing.slots.shape[0], n, dtype=torch.bfloat16)
     launch(
-        getattr(device_code, f"_{name}"),
-        (job.blocks * -(-n // tile.block_n),),
-        x.device,
-        x,
-        x if scales is None else scales,
+        device_code._gemm,
+        (routing.blocks * -(-n // tile.block_n),),
+        rows.device,
+        rows,
+        rows if scales is None else scales,
         weight.packed,
         weight.scales,
         out,
-        *job.table,
-        EXPERTS=job.experts,
+        routing.slots,
+        routing.expert,
+        routing.count,
         N=n,
         K=k,
-        K_PADDED=padded_k(k, weight.group),
-        TOP_K=job.topk_ids.shape[1],
+        K_PADDED=padded_k(k),
+        TOP_K=max(1, top_k),
         XS_STRIDE=0 if scales is None else scales.shape[1],
         GROUP=weight.group,
-        ACT_TILE=job.act_tile,
+        ACT_TILE=act_tile,
         HOISTED=scales is not None,
-        SORTED=job.routing is not None,
-        BLOCK_M=job.plan.block_m,
+        GATHERED=top_k > 0,
+        BLOCK_M=routing.block_m,
         BLOCK_N=tile.block_n,
-        PTX=job.target.inline_ptx,
-        FLOAT_DOT=job.target.backend == "cpu",
+        PTX=target.inline_ptx,
+        FLOAT_DOT=target.backend == "cpu",
         num_warps=tile.warps,
         num_stages=tile.stages,
+        # Sums and dots of up to 32 tokens a thread fit in half of what there is.
+        **roomy(target, 128 if routing.block_m * tile.block_n <= 1024 * tile.warps else 255),
     )
     return out
 
 
-def _weighted_sum(job: _Job, y: torch.Tensor, topk_weights: torch.Tensor, out: torch.Tensor) -> None:
-    tokens, hidden = out.shape
-    rows = max(1, BLOCK_ELEMENTS // SUM_COLS)
-    launch(
-        device_code._weighted_sum,
-        (-(-tokens // rows), -(-hidden // SUM_COLS)),
-        out.device,
-        y,
-        topk_weights,
-        job.topk_ids,
-        out,
-        tokens,
-        HIDDEN=hidden,
-        TOP_K=job.topk_ids.shape[1],
-        EXPERTS=job.experts,
-        BLOCK_ROWS=rows,
-        BLOCK_COLS=SUM_COLS,
-    )
+def _sound(plan: Plan, variant: str) -> Plan:
+    """A plan that the caller made."""
+    require_choice("plan.path", plan.path, ("blocks",) if variant == "in_loop" else PATHS)
+    if plan.path != "slots":
+        require_choice("plan.block_m", plan.block_m, BLOCK_MS)
+    return plan
+
+
+def _require_ids(topk_ids: torch.Tensor, experts: int) -> None:
+    """Asks the host: not for a CUDA graph."""
+    wrong = ((topk_ids < 0) | (topk_ids >= experts)).nonzero()
+    if wrong.numel():
+        token, choice = wrong[0].tolist()
+        raise ValueError(
+            f"topk_ids[{token}, {choice}] is {int(topk_ids[token, choice])}; experts are 0 to {experts - 1} "
+            f"({wrong.shape[0]} ids are out of range)"
+        )
 
 
 def _checked(

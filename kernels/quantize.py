@@ -13,24 +13,26 @@ from kernels import _quantize as device_code
 from kernels.checks import require_choice, require_shape, require_tensor
 from kernels.target import INTERPRETED, launch
 
+TILE = 128
+"""Weights along K of one packed tile: 64 bytes a row, two halves that fill an INT8 dot whatever the group."""
 GROUPS = (32, 64, 128)
 """Weights along K that share one scale."""
 ACT_TILES = (32, 128)
 """Activations along K that share one scale: 32 is llama.cpp's block, 128 is faster."""
-BLOCK_ELEMENTS = 1 << 16 if INTERPRETED else 1024
-"""Of one program of the row kernels: 8 values for each of 128 threads. The interpreter pays by program."""
+BLOCK_ELEMENTS = 1 << 16 if INTERPRETED else 2048
+"""Of one program of the row kernels: 16 codes for each of 128 threads. The interpreter pays by program."""
 
 
 @dataclass(frozen=True)
 class PackedWeight:
     """INT4 weights of all experts, packed for a kernel that computes outᵀ = W · xᵀ.
 
-    K is cut into tiles of max(64, group). Byte j of a row's tile holds the weights at j (low nibble) and
-    half a tile later (high nibble), in two's complement: two dots on two halves, nothing to interleave.
-    Tiles are outermost, so that a block of rows of one tile is contiguous.
+    K is cut into tiles of 128. Byte j of a row's tile holds the weights at j (low nibble) and half a tile
+    later (high nibble), in two's complement: two dots on two halves, nothing to interleave. Tiles are
+    outermost, so that a block of rows of one tile is contiguous.
 
     Attributes:
-        packed: uint8 [experts, K_padded / tile, N, tile / 2].
+        packed: uint8 [experts, K_padded / 128, N, 64].
         scales: bf16 [experts, K_padded / group, N]; weight = nibble · scale.
         group: weights along K that share a scale.
         shape: (experts, N, K) of the weights; K_padded is K rounded up to a tile.
@@ -48,8 +50,8 @@ class PackedWeight:
             raise ValueError(f"K is {k}; it must be a multiple of the group, {self.group}")
         require_tensor("packed", self.packed, torch.uint8, 4)
         require_tensor("scales", self.scales, torch.bfloat16, 3, self.packed.device)
-        tile, padded = weight_tile(self.group), padded_k(k, self.group)
-        require_shape("packed", self.packed.shape, (experts, padded // tile, rows, tile // 2))
+        padded = padded_k(k)
+        require_shape("packed", self.packed.shape, (experts, padded // TILE, rows, TILE // 2))
         require_shape("scales", self.scales.shape, (experts, padded // self.group, rows))
 
     @property
@@ -59,15 +61,9 @@ class PackedWeight:
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) // self.shape[0]
 
 
-def weight_tile(group: int) -> int:
-    """Weights along K in one packed tile: a half has to fill an INT8 dot, which takes 32."""
-    return max(64, group)
-
-
-def padded_k(k: int, group: int) -> int:
+def padded_k(k: int) -> int:
     """K rounded up to a whole packed tile."""
-    tile = weight_tile(group)
-    return -(-k // tile) * tile
+    return -(-k // TILE) * TILE
 
 
 def pack_int4(weight: torch.Tensor, group: int) -> PackedWeight:
@@ -94,19 +90,16 @@ def pack_int4(weight: torch.Tensor, group: int) -> PackedWeight:
     scales = (groups.abs().amax(-1) / 7).bfloat16()
     divisor = torch.where(scales == 0, 1, scales.float()).unsqueeze(-1)
     codes = (groups / divisor).round().clamp(-8, 7).to(torch.int8).view(experts, rows, k)
-    padding = padded_k(k, group) - k
+    padding = padded_k(k) - k
     codes = torch.nn.functional.pad(codes, (0, padding))
     scales = torch.nn.functional.pad(scales, (0, padding // group))
-    return PackedWeight(
-        pack_codes(codes, group), scales.transpose(1, 2).contiguous(), group, (experts, rows, k)
-    )
+    return PackedWeight(pack_codes(codes), scales.transpose(1, 2).contiguous(), group, (experts, rows, k))
 
 
-def pack_codes(codes: torch.Tensor, group: int) -> torch.Tensor:
-    """int8 codes in [-8, 7], [experts, N, K_padded], as uint8 [experts, K_padded / tile, N, tile / 2]."""
-    tile = weight_tile(group)
+def pack_codes(codes: torch.Tensor) -> torch.Tensor:
+    """int8 codes in [-8, 7], [experts, N, K_padded], as uint8 [experts, K_padded / 128, N, 64]."""
     experts, rows, k = codes.shape
-    low, high = codes.view(torch.uint8).view(experts, rows, k // tile, 2, tile // 2).unbind(3)
+    low, high = codes.view(torch.uint8).view(experts, rows, k // TILE, 2, TILE // 2).unbind(3)
     return ((low & 0xF) | (high << 4)).transpose(1, 2).contiguous()
 
 
@@ -125,10 +118,12 @@ def random_weight(experts: int, rows: int, k: int, group: int) -> PackedWeight:
 
     Drawn packed: quantizing 256 experts of a real model would take longer than measuring them.
     """
-    tile, padded = weight_tile(group), padded_k(k, group)
-    packed = torch.randint(0, 256, (experts, padded // tile, rows, tile // 2), dtype=torch.uint8)
+    padded = padded_k(k)
+    packed = torch.randint(0, 256, (experts, padded // TILE, rows, TILE // 2), dtype=torch.uint8)
     # 4.6 is the deviation of a uniform nibble.
     scales = (torch.rand(experts, padded // group, rows) + 0.5) / (4.6 * k**0.5)
+    # Padding weighs nothing.
+    scales[:, k // group :] = 0
     return PackedWeight(packed, scales.bfloat16(), group, (experts, rows, k))
 
 
@@ -138,21 +133,24 @@ def quantize_rows(
     padded: int | None = None,
     *,
     places: torch.Tensor | None = None,
-    spare: int = 0,
+    out_rows: int | None = None,
+    counts: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """INT8 rows with one fp32 scale per row per tile of `act_tile` columns: x ≈ code · scale.
 
     Args:
         x: bf16 [rows, K], contiguous.
-        act_tile: 32 or 128.
+        act_tile: 32, 128, or `whole_row` of the codes' width.
         padded: width of the codes, at least K; the padding is zero. Default: K.
-        places: int32 [rows, copies]: the columns of `scales` that get a row's scales (negative: none), for a
-            GEMM that reads rows more than once, in another order. Default: row i in column i.
-        spare: columns of `scales` beyond the last; their content is undefined.
+        places: int32 [rows, copies]: the rows of the output that get a copy of each row (negative: none), for
+            a GEMM that reads rows more than once, in another order. Default: row i in row i.
+        out_rows: rows of the output; those that nobody writes are undefined. Default: rows · copies.
+        counts: int32 [blocks], as of `Routing`: the rows are blocks of equal size, each holding so many rows;
+            the others are neither read nor written. Default: all rows count.
 
     Returns:
-        codes int8 [rows, padded]; scales fp32 [ceil(padded / act_tile), rows · copies + spare], tile-major,
-        since a block of a GEMM reads one tile's scales of many rows. NaN stays NaN, in the scale.
+        codes int8 [out_rows, padded]; scales fp32 [ceil(padded / act_tile), out_rows], tile-major, since a
+        block of a GEMM reads one tile's scales of many rows. NaN stays NaN, in the scale.
 
     Raises:
         TypeError, ValueError: what is wrong, by name.
@@ -164,14 +162,29 @@ def quantize_rows(
         require_tensor("places", places, torch.int32, 2, x.device)
         copies = places.shape[1]
         require_shape("places", places.shape, (rows, copies))
-    codes, scales, grid, sizes = _outputs(x, k, act_tile, padded, rows * max(1, copies) + spare)
-    arguments = (x, codes, scales, x if places is None else places, rows)
-    launch(device_code._quantize_rows, grid, x.device, *arguments, K=k, COPIES=copies, **sizes)
+    cut = Cut(k, act_tile, padded)
+    codes, scales = cut.outputs(x, rows * max(1, copies) if out_rows is None else out_rows)
+    grid, sizes = cut.programs(rows, counts)
+    launch(
+        device_code._quantize_rows,
+        grid,
+        x.device,
+        x,
+        codes,
+        scales,
+        x if places is None else places,
+        x if counts is None else counts,
+        rows,
+        K=k,
+        COPIES=copies,
+        SCALES_STRIDE=scales.shape[1],
+        **sizes,
+    )
     return codes, scales
 
 
 def silu_mul_quantize(
-    hidden: torch.Tensor, act_tile: int, padded: int | None = None, *, spare: int = 0
+    hidden: torch.Tensor, act_tile: int, padded: int | None = None, *, counts: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """silu(gate) · up, computed in fp32, as INT8 rows with scales.
 
@@ -179,7 +192,7 @@ def silu_mul_quantize(
         hidden: bf16 [rows, 2 · inter], contiguous; gate, then up.
         act_tile: 32 or 128.
         padded: width of the codes, at least inter; the padding is zero. Default: inter.
-        spare: rows of the codes and columns of the scales beyond the last; their content is undefined.
+        counts: as of `quantize_rows`.
 
     Returns:
         As `quantize_rows`, of [rows, inter].
@@ -189,26 +202,51 @@ def silu_mul_quantize(
     """
     inter = _inter_of(hidden)
     rows = hidden.shape[0]
-    codes, scales, grid, sizes = _outputs(hidden, inter, act_tile, padded, rows + spare, spare)
+    cut = Cut(inter, act_tile, padded)
+    codes, scales = cut.outputs(hidden, rows)
+    grid, sizes = cut.programs(rows, counts)
     launch(
-        device_code._silu_mul_quantize, grid, hidden.device, hidden, codes, scales, rows, INTER=inter, **sizes
+        device_code._silu_mul_quantize,
+        grid,
+        hidden.device,
+        hidden,
+        codes,
+        scales,
+        hidden if counts is None else counts,
+        rows,
+        INTER=inter,
+        SCALES_STRIDE=rows,
+        **sizes,
     )
     return codes, scales
 
 
-def silu_mul(hidden: torch.Tensor, *, spare: int = 0) -> torch.Tensor:
-    """silu(gate) · up: bf16 [rows, 2 · inter] to bf16 [rows + spare, inter], computed in fp32.
+def silu_mul(hidden: torch.Tensor, *, counts: torch.Tensor | None = None) -> torch.Tensor:
+    """silu(gate) · up: bf16 [rows, 2 · inter] to bf16 [rows, inter], computed in fp32.
 
     Arguments and errors as of `silu_mul_quantize`.
     """
     inter = _inter_of(hidden)
     rows = hidden.shape[0]
-    out = hidden.new_empty(rows + spare, inter)
-    cols = min(1024, _power_of_two(inter))
+    out = hidden.new_empty(rows, inter)
+    block_m = _block_m(rows, counts)
+    cols = min(1024, power_of_two(inter))
     block_rows = max(1, BLOCK_ELEMENTS // cols)
-    grid = (-(-rows // block_rows), -(-inter // cols))
-    sizes = {"INTER": inter, "BLOCK_ROWS": block_rows, "BLOCK_COLS": cols}
-    launch(device_code._silu_mul, grid, hidden.device, hidden, out, rows, **sizes)
+    if block_m:
+        block_rows = min(block_rows, block_m)
+    launch(
+        device_code._silu_mul,
+        (-(-rows // block_rows), -(-inter // cols)),
+        hidden.device,
+        hidden,
+        out,
+        hidden if counts is None else counts,
+        rows,
+        INTER=inter,
+        BLOCK_M=block_m,
+        BLOCK_ROWS=block_rows,
+        BLOCK_COLS=cols,
+    )
     return out
 
 
@@ -219,29 +257,86 @@ def _inter_of(hidden: torch.Tensor) -> int:
     return hidden.shape[1] // 2
 
 
-def _outputs(
-    x: torch.Tensor, k: int, act_tile: int, padded: int | None, columns: int, spare: int = 0
-) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int], dict[str, int]]:
-    """Codes, scales, grid and sizes of a kernel over rows of width `k`."""
-    require_choice("act_tile", act_tile, ACT_TILES)
-    padded = k if padded is None else padded
-    if padded < k:
-        raise ValueError(f"padded is {padded}; it must be at least the width, {k}")
-    tiles = -(-padded // act_tile)
-    codes = x.new_empty(x.shape[0] + spare, padded, dtype=torch.int8)
-    scales = x.new_empty(tiles, columns, dtype=torch.float32)
-    block_tiles = min(BLOCK_ELEMENTS // act_tile, _power_of_two(tiles))
-    block_rows = max(1, BLOCK_ELEMENTS // (block_tiles * act_tile))
-    grid = (-(-x.shape[0] // block_rows), -(-tiles // block_tiles))
-    sizes = {"K_PADDED": padded, "TILES": tiles, "SCALES_STRIDE": columns}
-    return (
-        codes,
-        scales,
-        grid,
-        sizes | {"TILE": act_tile, "BLOCK_ROWS": block_rows, "BLOCK_TILES": block_tiles},
-    )
+def _block_m(rows: int, counts: torch.Tensor | None) -> int:
+    """Rows of a block; 0 without blocks."""
+    if counts is None:
+        return 0
+    require_tensor("counts", counts, torch.int32, 1)
+    blocks = counts.shape[0]
+    block_m = rows // max(1, blocks)
+    if block_m * blocks != rows or block_m & (block_m - 1):
+        raise ValueError(f"counts are of {blocks} blocks; {rows} rows are no whole number of rows each")
+    return block_m
 
 
-def _power_of_two(number: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How rows of width `k` are cut into tiles and programs.
+
+    Attributes:
+        k: width of the values.
+        act_tile: columns that share a scale.
+        padded: width of the codes; default: `k`.
+
+    Raises:
+        ValueError: an `act_tile` that there is not, or a width less than `k`.
+    """
+
+    k: int
+    act_tile: int
+    padded: int | None = None
+
+    def __post_init__(self) -> None:
+        require_choice("act_tile", self.act_tile, (*ACT_TILES, whole_row(self.width)))
+        if self.width < self.k:
+            raise ValueError(f"padded is {self.padded}; it must be at least the width, {self.k}")
+
+    @property
+    def width(self) -> int:
+        """Of the codes."""
+        return self.k if self.padded is None else self.padded
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.width // self.act_tile)
+
+    @property
+    def block_tiles(self) -> int:
+        """Tiles of one program."""
+        return min(max(1, BLOCK_ELEMENTS // self.act_tile), power_of_two(self.tiles))
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of one program."""
+        return max(1, BLOCK_ELEMENTS // (self.block_tiles * self.act_tile))
+
+    def outputs(self, x: torch.Tensor, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes and scales, not filled."""
+        codes = x.new_empty(rows, self.width, dtype=torch.int8)
+        return codes, x.new_empty(self.tiles, rows, dtype=torch.float32)
+
+    def programs(self, rows: int, counts: torch.Tensor | None) -> tuple[tuple[int, int], dict[str, int]]:
+        """Grid and sizes of a kernel over rows, `counts` as of `quantize_rows`."""
+        block_m = _block_m(rows, counts)
+        block_rows = min(self.block_rows, block_m) if block_m else self.block_rows
+        grid = (-(-rows // block_rows), -(-self.tiles // self.block_tiles))
+        return grid, self.sizes | {"BLOCK_M": block_m, "BLOCK_ROWS": block_rows}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {
+            "K_PADDED": self.width,
+            "TILES": self.tiles,
+            "TILE": self.act_tile,
+            "BLOCK_TILES": self.block_tiles,
+        }
+
+
+def whole_row(width: int) -> int:
+    """The activation tile that is a row of this width: one scale for all of it."""
+    return power_of_two(max(width, min(ACT_TILES)))
+
+
+def power_of_two(number: int) -> int:
     """The least power of two that is at least `number`."""
     return 1 << max(0, number - 1).bit_length()

@@ -1,52 +1,72 @@
-"""Sorting tokens by expert for grouped GEMMs, without asking the host.
+"""Rows for grouped GEMMs: tokens sorted by expert, without asking the host.
 
-A slot is one (token, choice) pair: slot = token · top_k + choice. The GEMMs take slots in blocks of one
-expert each; the number of blocks is known only on the device, so the grid is an upper bound and blocks that
-hold nothing have a count of zero.
+A slot is one (token, choice) pair: slot = token · top_k + choice. Rows come in blocks of one expert each; an
+expert's last block may have rows that hold no slot. The number of blocks is known only on the device, so
+tensors and grids have an upper bound, and blocks that hold nothing have a count of zero.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from kernels import _routing as device_code
-from kernels.checks import require_tensor
-from kernels.target import launch
+from kernels.checks import require_shape, require_tensor
+from kernels.quantize import Cut, power_of_two
+from kernels.target import INTERPRETED, launch, roomy, target_of
 
 BLOCK_MS = (16, 32, 64, 128)
 """Slots of one block. 16 is the least that an INT8 dot takes."""
-SMALL = 4096
+ALONE = 1024
 """Up to this many slots every program counts all of them itself, which saves a launch."""
-CHUNK = 128
-"""Slots that one program puts in place, each compared with all others of its chunk."""
-MOST_CHUNKS = 64
-"""Where chunks are counted apart, every program reads all counts: beyond this, chunks grow instead."""
-TILE_ELEMENTS = 16384
-"""Of a two-dimensional tile: 64 registers of each of 256 threads."""
+CHUNK_TOKENS = 64
+"""Tokens counted together, at least: half a thousand slots at eight experts a token."""
+MOST_CHUNKS = 16
+"""Every program reads all chunks' counts: beyond this many, chunks grow instead."""
+LARGEST_CHUNK = 8192
+"""Slots of a chunk: 16 for each of 512 threads. Beyond, there are more chunks."""
+TILE_ELEMENTS = 4096
+"""Of a two-dimensional tile: 32 registers of each of 128 threads."""
 BLOCKS_A_PROGRAM = 16
+"""At most: their experts are found by comparing each with all experts."""
+PROGRAMS = 8 if INTERPRETED else 1056
+"""That place and quantize, at most: eight for each multiprocessor. The interpreter pays by program."""
+SLOTS_A_PROGRAM = 64
+"""Where there is nothing to quantize."""
+NOT_QUANTIZED = {"K_PADDED": 1, "TILES": 1, "TILE": 0, "BLOCK_TILES": 1}
 
 
 @dataclass(frozen=True)
 class Routing:
-    """Slots sorted by expert (stable: equal experts keep their order), cut into blocks.
+    """Slots in rows, sorted by expert. Blocks of an expert are consecutive, experts ascend.
 
     Attributes:
-        slots: int32 [tokens · top_k]; slots without an expert are missing at the end.
-        places: int32 [tokens, top_k], the inverse: where in `slots` each slot is; -1 without an expert.
-        expert: int32 [blocks], the expert of each block.
-        start: int32 [blocks], where in `slots` a block begins.
-        count: int32 [blocks], how many slots it holds: 1 to `block_m`, 0 for blocks past the last.
-        block_m: slots of a full block.
+        places: int32 [tokens, top_k]: the row of each slot; -1 without an expert.
+        slots: int32 [blocks · block_m]: the slot of each row; -1 for rows of live blocks that hold none;
+            undefined past the last live block. The order within an expert is not always that of the slots.
+        expert: int32 [blocks], the expert of each block; -1 past the last live block.
+        first: int32 [blocks], the first block of that expert.
+        of_expert: int32 [blocks], how many blocks that expert has.
+        count: int32 [blocks], how many rows hold a slot: 1 to `block_m`, 0 past the last live block.
+        live: int32 [1], how many blocks hold something.
+        block_m: rows of a block.
     """
 
-    slots: torch.Tensor
     places: torch.Tensor
+    slots: torch.Tensor
     expert: torch.Tensor
-    start: torch.Tensor
+    first: torch.Tensor
+    of_expert: torch.Tensor
     count: torch.Tensor
+    live: torch.Tensor
     block_m: int
+
+    @property
+    def blocks(self) -> int:
+        """Upper bound, known to the host."""
+        return self.expert.shape[0]
 
 
 def most_blocks(slots: int, experts: int, block_m: int) -> int:
@@ -55,69 +75,155 @@ def most_blocks(slots: int, experts: int, block_m: int) -> int:
 
 
 def align_experts(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
-    """Sort slots by expert and cut them into blocks: one launch, or two for more than 4096 slots.
+    """Sort slots by expert into blocks of rows: one launch, or two for more than 1024 slots.
 
     Args:
         topk_ids: int64 [tokens, top_k], contiguous. Ids outside [0, experts) are left out.
         experts: number of experts.
-        block_m: slots of a block, a power of two.
+        block_m: rows of a block, a power of two.
 
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
+    routing = _unfilled(topk_ids, experts, block_m)
+    _place(topk_ids, experts, routing, power_of_two(-(-SLOTS_A_PROGRAM // max(1, topk_ids.shape[1]))), None)
+    return routing
+
+
+def route_and_quantize(
+    x: torch.Tensor,
+    topk_ids: torch.Tensor,
+    experts: int,
+    block_m: int,
+    act_tile: int,
+    padded: int | None = None,
+) -> tuple[Routing, torch.Tensor, torch.Tensor]:
+    """`align_experts`, and `quantize_rows` of the tokens into those rows, in the same launches.
+
+    Args:
+        x: bf16 [tokens, K], contiguous.
+        topk_ids, experts, block_m: as of `align_experts`.
+        act_tile, padded: as of `quantize_rows`.
+
+    Returns:
+        The routing; codes int8 [rows, padded] and scales fp32 [ceil(padded / act_tile), rows], one row for
+        each slot; rows that hold no slot are undefined.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    require_tensor("x", x, torch.bfloat16, 2)
+    routing = _unfilled(topk_ids, experts, block_m)
+    tokens = x.shape[0]
+    require_shape("topk_ids", topk_ids.shape, (tokens, topk_ids.shape[1]))
+    cut = Cut(x.shape[1], act_tile, padded)
+    codes, scales = cut.outputs(x, routing.slots.shape[0])
+    tokens_a_program = max(cut.block_rows, power_of_two(-(-tokens // PROGRAMS)))
+    _place(topk_ids, experts, routing, tokens_a_program, (cut, x, codes, scales))
+    return routing, codes, scales
+
+
+def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
+    """Checks the arguments, too."""
     require_tensor("topk_ids", topk_ids, torch.int64, 2)
     if experts < 1:
         raise ValueError(f"experts is {experts}; it must be at least 1")
     if block_m < 1 or block_m & (block_m - 1):
         raise ValueError(f"block_m is {block_m}; it must be a power of two")
-    slots, device = topk_ids.numel(), topk_ids.device
-    blocks = most_blocks(slots, experts, block_m)
+    blocks = most_blocks(topk_ids.numel(), experts, block_m)
+    new = partial(torch.empty, dtype=torch.int32, device=topk_ids.device)
     # Each row starts at a multiple of 16 bytes, whatever the number of blocks: kernels are compiled for that.
-    table = torch.empty(3, -(-blocks // 4) * 4, dtype=torch.int32, device=device)[:, :blocks]
-    order = torch.empty(slots, dtype=torch.int32, device=device)
-    places = torch.empty(topk_ids.shape, dtype=torch.int32, device=device)
-    routing = Routing(order, places, table[0], table[1], table[2], block_m)
-    if slots:
-        _sort(topk_ids, experts, routing)
-    return routing
+    expert, first, of_expert, count = new(4, -(-blocks // 4) * 4)[:, :blocks].unbind()
+    # Without a slot nothing is launched, and no block is live.
+    live = new(1) if topk_ids.numel() else new(1).zero_()
+    places, slots = new(topk_ids.shape), new(blocks * block_m)
+    return Routing(places, slots, expert, first, of_expert, count, live, block_m)
 
 
-def _sort(topk_ids: torch.Tensor, experts: int, routing: Routing) -> None:
-    slots, device, blocks = topk_ids.numel(), topk_ids.device, routing.expert.numel()
-    small = slots <= SMALL
-    chunk = CHUNK if small else max(CHUNK, _power_of_two(-(-slots // MOST_CHUNKS)))
-    chunks = -(-slots // chunk)
+def _place(
+    ids: torch.Tensor,
+    experts: int,
+    routing: Routing,
+    tokens_a_program: int,
+    quantized: tuple[Cut, torch.Tensor, torch.Tensor, torch.Tensor] | None,
+) -> None:
+    """Launches. `tokens_a_program`: a power of two; `quantized`: (how, values, codes, scales)."""
+    (tokens, top_k), device = ids.shape, ids.device
+    if not tokens * top_k:
+        return
+    alone = tokens * top_k <= ALONE
+    chunk = max(CHUNK_TOKENS, tokens_a_program, power_of_two(-(-tokens // MOST_CHUNKS)))
+    while chunk > tokens_a_program and chunk * top_k > LARGEST_CHUNK:
+        chunk //= 2
+    chunks = -(-tokens // chunk)
+    chunk_rows = power_of_two(chunks)
     # At least 128, one for each thread of the histogram.
-    bins = max(128, _power_of_two(experts))
-    counts = torch.empty(0 if small else chunks * bins, dtype=torch.int32, device=device)
-    sizes = {"EXPERTS": experts, "BINS": bins, "CHUNK": chunk}
-    if not small:
-        launch(device_code._count_experts, (chunks,), device, topk_ids, counts, slots, **sizes)
+    bins = max(128, power_of_two(experts))
+    ranks, counts = routing.places, routing.places
+    target = target_of(device)
+    overlap = False
+    if not alone:
+        ranks, counts = torch.empty_like(routing.places), routing.places.new_empty(chunk_rows, bins)
+        overlap = target.backend == "cuda" and int(target.arch) >= 90
+        launch(
+            device_code._count_experts,
+            (chunks,),
+            device,
+            ids,
+            ranks,
+            counts,
+            tokens * top_k,
+            chunk * top_k,
+            EXPERTS=experts,
+            BINS=bins,
+            CHUNK=power_of_two(chunk * top_k),
+            OVERLAP=overlap,
+            num_warps=16,
+        )
+    cut, x, codes, scales = quantized or (None, ids, ids, ids)
+    lanes = power_of_two(tokens_a_program * top_k)
+    programs = -(-tokens // tokens_a_program)
+    blocks = min(BLOCKS_A_PROGRAM, power_of_two(-(-routing.blocks // programs)))
     launch(
         device_code._place_slots,
-        (max(chunks, -(-blocks // BLOCKS_A_PROGRAM)),),
+        (max(programs, -(-routing.blocks // blocks)),),
         device,
-        topk_ids,
+        ids,
+        ranks,
         counts,
-        routing.slots,
         routing.places,
+        routing.slots,
         routing.expert,
-        routing.start,
+        routing.first,
+        routing.of_expert,
         routing.count,
-        slots,
-        blocks,
+        routing.live,
+        x,
+        codes,
+        scales,
+        tokens,
+        routing.blocks,
         chunks,
-        **sizes,
+        EXPERTS=experts,
+        TOP_K=top_k,
+        K=x.shape[1],
+        SCALES_STRIDE=scales.shape[1],
         BLOCK_M=routing.block_m,
+        BINS=bins,
+        CHUNK_TOKENS=chunk,
         # A histogram needs a value for each thread.
-        ALL=max(256, _power_of_two(slots)) if small else 0,
-        CHUNKS_A_STEP=max(1, TILE_ELEMENTS // 2 // bins),
-        OTHERS=min(chunk, TILE_ELEMENTS // chunk),
-        BLOCKS_A_PROGRAM=BLOCKS_A_PROGRAM,
-        num_warps=8,
+        ALL=max(256, power_of_two(tokens * top_k)) if alone else 0,
+        CHUNK_ROWS=chunk_rows,
+        ROWS=min(chunk_rows, max(1, TILE_ELEMENTS // bins)),
+        OTHERS=max(16, TILE_ELEMENTS // lanes),
+        TOKENS_A_PROGRAM=tokens_a_program,
+        LANES=lanes,
+        BLOCKS_A_PROGRAM=blocks,
+        OVERLAP=overlap,
+        BLOCK_ROWS=cut.block_rows if cut else 1,
+        **(cut.sizes if cut else NOT_QUANTIZED),
+        # The attribute lets this launch start before the one in front of it ends. That one has no such
+        # attribute: whatever ran before it has ended, so only what it writes itself has to be waited for.
+        **({"launch_pdl": True} if overlap else {}),
+        **roomy(target, 128),
     )
-
-
-def _power_of_two(number: int) -> int:
-    """The least power of two that is at least `number`."""
-    return 1 << max(0, number - 1).bit_length()

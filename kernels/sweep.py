@@ -1,7 +1,7 @@
 """Measures tiles on the GPU at hand and writes the table that `tuning` looks up: `python -m kernels.tuning`.
 
-Each GEMM is timed alone with every tile, then the whole op with the best tiles of each block size: CUDA
-graphs over several sets of weights and tokens, since one set would stay in the cache.
+Each GEMM is timed alone with every tile, then the whole op with the best tiles of each path and block size:
+CUDA graphs over several sets of weights and tokens, since one set would stay in the cache.
 """
 
 from __future__ import annotations
@@ -22,21 +22,46 @@ import triton
 from triton.runtime.jit import JITFunction
 
 from kernels import moe_w4a8 as op
-from kernels.routing import align_experts
+from kernels import ring
+from kernels.decode import DecodeTile, decode_down, decode_gate_up
+from kernels.quantize import TILE, padded_k, quantize_rows, silu_mul, silu_mul_quantize
+from kernels.ring import RingTile
+from kernels.routing import align_experts, route_and_quantize
 from kernels.shapes import QWEN35_35B, SHAPES, Shape
 from kernels.suite.problems import moe_tokens, moe_weights
-from kernels.target import target_of
-from kernels.tuning import FOLDER, Plan, Problem, Table, Tile, dump_table, load_table
+from kernels.target import Target, target_of
+from kernels.tuning import (
+    FOLDER,
+    RING_BLOCK_MS,
+    AnyTile,
+    Plan,
+    Problem,
+    Table,
+    Tile,
+    dump_table,
+    load_table,
+)
 
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 1696, 4096)
-MODES = ((128, 128, "hoisted"), (32, 32, "hoisted"), (128, 128, "in_loop"), (32, 32, "in_loop"))
+MODES = (
+    (128, 128, "hoisted"),
+    (32, 32, "hoisted"),
+    (128, 128, "in_loop"),
+    (32, 32, "in_loop"),
+    (32, 128, "hoisted"),
+    (32, 128, "in_loop"),
+)
 """Group, activation tile, variant."""
+MOST_SLOTS = 160
+"""Beyond this many slots experts have tokens to share, and reading them for each is slower."""
 SETS = 4
 REPLAYS = 7
 LEAST_GRAPH_MS = 1.0
 
 Inputs = Sequence[dict[str, Any]]
 Row = tuple[Problem, Plan]
+Cut = tuple[str, int]
+"""Path and block size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +87,61 @@ class Work:
         ]
 
 
-def blocks(work: Work) -> list[tuple[bool, int]]:
-    """Sorted or not, and block sizes worth a try."""
+def cuts(work: Work, target: Target) -> list[Cut]:
+    """Paths and block sizes worth a try."""
     held = work.problem.tokens_per_expert
-    sizes = [size for size in (16, 32, 64, 128) if held / 4 <= size <= max(16, 2.5 * held)]
-    few = work.m * work.shape.top_k <= 128
-    return [(False, 16)] * few + [(True, size) for size in sizes] * (work.m > 2)
+    sizes = [size for size in (16, 32, 64, 128) if min(held, 256) / 4 <= size <= max(16, 2.5 * held)]
+    few = [("slots", 1)] * (work.m * work.shape.top_k <= MOST_SLOTS)
+    if work.variant == "in_loop":
+        return [("blocks", size) for size in sizes]
+    if ring.supported(target):
+        return few + [("ring", size) for size in sizes if size in RING_BLOCK_MS] * (work.m > 2)
+    return few + [("blocks", size) for size in sizes] * (work.m > 2)
 
 
-def tiles(work: Work, block_m: int) -> list[Tile]:
-    """Tiles worth a try: accumulators of at most 64 registers a thread."""
-    found = []
+def tiles(work: Work, cut: Cut, gemm: str) -> list[AnyTile]:
+    """Tiles worth a try."""
+    path, block_m = cut
+    if path == "ring":
+        return [RingTile(8)]
+    return [*(decode_tiles(work, gemm) if path == "slots" else block_tiles(block_m))]
+
+
+def decode_tiles(work: Work, gemm: str) -> Iterator[DecodeTile]:
+    """32 to 64 words of weights in flight for each thread."""
+    s = work.shape
+    # The second product goes over all experts of a token.
+    k = s.hidden if gemm == "gemm1" else s.inter * s.top_k
+    for rows in (8, 16, 32):
+        for held in (4, 8, 16, 32):
+            for warps in (2, 4, 8):
+                # Of gate and up there are twice as many rows.
+                words = rows * held * 16 // (32 * warps) * (2 if gemm == "gemm1" else 1)
+                if 32 <= words <= 64 and held <= 2 * -(-k // TILE):
+                    yield DecodeTile(rows, held, warps)
+
+
+def block_tiles(block_m: int) -> Iterator[Tile]:
+    """Accumulators of at most 64 registers a thread."""
     for block_n in (64, 128, 256):
         for warps in (4, 8):
             fits = 16 <= block_n * block_m // (32 * warps) <= 64 or (block_m == 16 and block_n <= 128)
             # WGMMA takes 64 rows for each 4 warps.
             if fits and block_n >= 16 * warps:
-                found += [Tile(block_n, warps, stages) for stages in ((4, 6) if block_m == 16 else (3, 4))]
-    return found
+                yield from (Tile(block_n, warps, stages) for stages in ((4, 6) if block_m == 16 else (3, 4)))
 
 
-def plans(work: Work) -> Iterator[Plan]:
-    for sort, block_m in blocks(work):
-        for tile in tiles(work, block_m):
-            yield Plan(sort, block_m, tile, tile)
+def plans(work: Work, target: Target) -> Iterator[Plan]:
+    """All tiles of all cuts, each in some plan."""
+    for cut in cuts(work, target):
+        first, second = (tiles(work, cut, gemm) for gemm in ("gemm1", "gemm2"))
+        for number in range(max(len(first), len(second))):
+            yield Plan(*cut, first[number % len(first)], second[number % len(second)])
 
 
-def compile_all(works: Sequence[Work], processes: int) -> None:
+def compile_all(works: Sequence[Work], target: Target, processes: int) -> None:
     """Fill Triton's cache, several processes at a time: compiling is most of a sweep's time."""
-    jobs = [(work, plan) for work in works for plan in plans(work)]
+    jobs = [(work, plan) for work in works for plan in plans(work, target)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         list(pool.imap_unordered(_compile, jobs, chunksize=4))
 
@@ -98,7 +149,10 @@ def compile_all(works: Sequence[Work], processes: int) -> None:
 def _compile(job: tuple[Work, Plan]) -> None:
     work, plan = job
     with _watched_launches(compile_only=True), torch.device("meta"):
-        op.moe_w4a8(**work.inputs(1)[0], plan=plan)
+        try:
+            op.moe_w4a8(**work.inputs(1)[0], plan=plan)
+        except triton.runtime.errors.OutOfResources:
+            return
 
 
 def _spills(call: Callable[[], object]) -> bool:
@@ -152,13 +206,13 @@ def _replay_ms(calls: Sequence[Callable[[], object]], rounds: int) -> float:
     return statistics.median(samples)
 
 
-def best_plan(work: Work, note: Callable[[str], None]) -> tuple[Plan, float]:
+def best_plan(work: Work, target: Target, note: Callable[[str], None]) -> tuple[Plan, float]:
     """The fastest plan and its time for the whole op."""
     inputs = work.inputs(SETS if work.m > 64 else 4 * SETS)
     found = []
-    for sort, block_m in blocks(work):
-        chosen = {name: _best_tile(work, inputs, sort, block_m, name, note) for name in ("gemm1", "gemm2")}
-        plan = Plan(sort, block_m, chosen["gemm1"], chosen["gemm2"])
+    for cut in cuts(work, target):
+        first = _best_tile(work, inputs, cut, "gemm1", note)
+        plan = Plan(*cut, first, _best_tile(work, inputs, cut, "gemm2", note, first))
         found.append((time_ms([_call(one, plan) for one in inputs]), plan))
         note(f"  {plan}: {found[-1][0] * 1e3:.1f} µs")
     best_ms, plan = min(found, key=lambda pair: pair[0])
@@ -170,43 +224,73 @@ def _call(inputs: dict[str, Any], plan: Plan) -> Callable[[], object]:
 
 
 def _best_tile(
-    work: Work, inputs: Inputs, sort: bool, block_m: int, name: str, note: Callable[[str], None]
-) -> Tile:
+    work: Work,
+    inputs: Inputs,
+    cut: Cut,
+    gemm: str,
+    note: Callable[[str], None],
+    first: AnyTile | None = None,
+) -> AnyTile:
+    choices = tiles(work, cut, gemm)
+    if len(choices) == 1:
+        return choices[0]
     timed = {}
-    for tile in tiles(work, block_m):
-        plan = Plan(sort, block_m, tile, tile)
+    for tile in choices:
         try:
-            calls = [_gemm_call(work, one, plan, name) for one in inputs]
+            calls = [_gemm_call(one, Plan(*cut, first or tile, tile), gemm) for one in inputs]
             # A tile that spills may win by luck; another compiler version would spill more.
             if not _spills(calls[0]):
                 timed[tile] = time_ms(calls)
         except triton.runtime.errors.OutOfResources:
             continue
-    best = min(timed, key=lambda tile: timed[tile])
-    times = " ".join(f"{t.block_n}/{t.warps}/{t.stages}:{ms * 1e3:.1f}" for t, ms in timed.items())
-    note(f"    {name} sorted={sort} block_m={block_m} {times}")
-    return best
+    note(f"    {gemm} {cut} " + " ".join(f"{tile}:{ms * 1e3:.1f}" for tile, ms in timed.items()))
+    return min(timed, key=lambda tile: timed[tile])
 
 
-def _gemm_call(work: Work, inputs: dict[str, Any], plan: Plan, name: str) -> Callable[[], object]:
+def _gemm_call(inputs: dict[str, Any], plan: Plan, gemm: str) -> Callable[[], object]:
     """One GEMM alone, on what the op would give it."""
-    x, ids = inputs["x"], inputs["topk_ids"]
-    routing = align_experts(ids, work.shape.experts, plan.block_m) if plan.sorted else None
-    job = op._Job(target_of(x.device), plan, ids, work.act_tile, work.variant, work.shape.experts, routing)
-    gemm1 = partial(op._grouped_gemm, job, "gemm1", op._tokens(job, x, inputs["w1"]), inputs["w1"])
-    if name == "gemm1":
-        return gemm1
-    acts = op._activated(job, gemm1(), inputs["w2"])
-    return partial(op._grouped_gemm, job, name, acts, inputs["w2"])
+    x, ids, act_tile = inputs["x"], inputs["topk_ids"], inputs["act_tile"]
+    w1, w2 = inputs["w1"], inputs["w2"]
+    # The plan's path says which kind of tile they are.
+    up: Any = plan.gemm1
+    down: Any = plan.gemm2
+    first: Callable[[], torch.Tensor]
+    if plan.path == "slots":
+        first = partial(decode_gate_up, x, w1, ids, act_tile=act_tile, tile=up)
+        if gemm == "gemm1":
+            return first
+        weights, out = inputs["topk_weights"], torch.empty_like(x)
+        return partial(decode_down, first(), w2, weights, ids, out, act_tile=act_tile, tile=down)
+    if inputs["variant"] == "in_loop":
+        routing = align_experts(ids, w1.shape[0], plan.block_m)
+        first = partial(op.grouped_gemm, x, None, w1, routing, act_tile, up, top_k=ids.shape[1])
+        if gemm == "gemm1":
+            return first
+        act = silu_mul(first(), counts=routing.count)
+        return partial(op.grouped_gemm, act, None, w2, routing, act_tile, down)
+    routing, codes, scales = route_and_quantize(
+        x, ids, w1.shape[0], plan.block_m, act_tile, padded_k(x.shape[1])
+    )
+    if plan.path == "ring":
+        first = partial(ring.grouped_gemm, codes, scales, w1, routing, act_tile, up, gated=True)
+    else:
+        first = partial(op.grouped_gemm, codes, scales, w1, routing, act_tile, up)
+    if gemm == "gemm1":
+        return first
+    quantize, width = (quantize_rows if plan.path == "ring" else silu_mul_quantize), padded_k(w2.shape[2])
+    codes, scales = quantize(first(), act_tile, width, counts=routing.count)
+    if plan.path == "ring":
+        return partial(ring.grouped_gemm, codes, scales, w2, routing, act_tile, down, gated=False)
+    return partial(op.grouped_gemm, codes, scales, w2, routing, act_tile, down)
 
 
-def sweep(works: Sequence[Work], note: Callable[[str], None], deadline: float) -> list[Row]:
+def sweep(works: Sequence[Work], target: Target, note: Callable[[str], None], deadline: float) -> list[Row]:
     rows = []
     for work in works:
         if time.monotonic() > deadline:
             note(f"out of time before {work}")
             break
-        plan, ms = best_plan(work, note)
+        plan, ms = best_plan(work, target, note)
         note(
             f"{work.shape.name} m={work.m} g={work.group} t={work.act_tile} {work.variant}: {ms * 1e3:.1f} µs"
         )
@@ -245,10 +329,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [(SHAPES[shape], *MODES[mode]) for mode in options.modes for shape in options.shapes]
     works = [Work(s, m, group, tile, variant) for s, group, tile, variant in chosen for m in options.tokens]
     works = [work for work in works if work.group in work.shape.groups]
-    compile_all(works, options.processes)
+    target = target_of(torch.device("cuda"))
+    compile_all(works, target, options.processes)
     print(f"compiled; {deadline - time.monotonic():.0f} s left", flush=True)
     with torch.device("cuda"):
-        rows = sweep(works, lambda text: print(text, flush=True), deadline)
+        rows = sweep(works, target, lambda text: print(text, flush=True), deadline)
     old = load_table(path).rows if path.exists() else ()
     arch = f"{capability[0]}{capability[1]}"
     path.parent.mkdir(parents=True, exist_ok=True)

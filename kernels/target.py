@@ -14,6 +14,10 @@ INTERPRETED = bool(triton.knobs.runtime.interpret)
 """Whether device code runs in Triton's interpreter: decided when it is imported, as Triton does."""
 
 
+MEASURED_ARCH = 90
+"""Compute capability, in tens, that the kernels were measured on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What kernels are compiled for."""
@@ -50,6 +54,22 @@ def target_of(device: torch.device) -> Target:
     found = triton.runtime.driver.active.get_current_target()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return Target(str(found.backend), str(found.arch), name)
+
+
+def multiprocessors(device: torch.device) -> int:
+    """Multiprocessors of `device`; of a GPU that is not there, those of an H100 or H200."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).multi_processor_count)
+    return 132
+
+
+def roomy(target: Target, registers: int) -> dict[str, int]:
+    """Launch option that gives a thread up to so many registers: with it the kernel does not spill.
+
+    Left to itself, ptxas spills a few words to run one more program at a time on some architectures. On the
+    one that was measured it does not, and its own choice stays.
+    """
+    return {"maxnreg": registers} if target.backend == "cuda" and int(target.arch) != MEASURED_ARCH else {}
 
 
 def launch(kernel: Any, grid: Sequence[int], device: torch.device, *arguments: Any, **options: Any) -> None:

@@ -10,16 +10,20 @@ import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kernels.decode import DecodeTile
+from kernels.ring import RingTile, supported
 from kernels.target import Target
 
 FOLDER = Path(__file__).parent / "tuned"
 UNSORTED_TOKENS = 4
-"""Up to here (where no table says otherwise) a block is a single slot and nothing is sorted."""
+"""Up to here (where no table says otherwise) nothing is sorted."""
+RING_BLOCK_MS = (16, 32, 64)
+"""Those of Hopper's kernel: with more, its sums would not fit in registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +35,27 @@ class Tile:
     stages: int
 
 
+SAFE_TILE = Tile(64, 4, 3)
+AnyTile = Tile | RingTile | DecodeTile
+_TILES: Mapping[str, type[AnyTile]] = {"slots": DecodeTile, "blocks": Tile, "ring": RingTile}
+PATHS = tuple(_TILES)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one call runs.
 
     Attributes:
-        sorted: slots are sorted by expert first; else each slot is a block of its own (decode).
-        block_m: slots of a block.
-        gemm1, gemm2: tiles of gate and up, and of down.
+        path: "slots": two launches over unsorted slots, for a few tokens; "blocks": sorted into blocks, any
+            GPU; "ring": the same, Hopper's kernel.
+        block_m: rows of a block; 1 for slots.
+        gemm1, gemm2: how gate and up, and down, are cut.
     """
 
-    sorted: bool
+    path: str
     block_m: int
-    gemm1: Tile
-    gemm2: Tile
+    gemm1: AnyTile
+    gemm2: AnyTile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Table:
     rows: tuple[tuple[Problem, Plan], ...]
 
 
+@cache
 def plan_for(target: Target, problem: Problem) -> Plan:
     """The plan for `problem` on `target`; a GPU without a table gets the nearest one's, with a notice."""
     if target.backend == "cpu":
@@ -81,7 +93,21 @@ def plan_for(target: Target, problem: Problem) -> Plan:
     table = table_for(target)
     if table is None:
         return fallback_plan(problem)
-    return nearest(table.rows, problem)
+    plan = nearest(table.rows, problem)
+    if plan.path == "ring" and not supported(target):
+        return Plan("blocks", plan.block_m, SAFE_TILE, SAFE_TILE)
+    return plan
+
+
+def with_block_m(plan: Plan, block_m: int) -> Plan:
+    """`plan` with blocks of another size: for measuring what they cost. They change no bit of the output.
+
+    Raises:
+        ValueError: the plan has no blocks.
+    """
+    if plan.path == "slots":
+        raise ValueError("a plan for slots has no blocks")
+    return replace(plan, block_m=block_m)
 
 
 @cache
@@ -137,15 +163,19 @@ def block_m_for(tokens_per_expert: float) -> int:
 
 def fallback_plan(problem: Problem) -> Plan:
     """Tiles that any GPU takes."""
-    tile = Tile(64, 4, 3)
-    return Plan(problem.m > UNSORTED_TOKENS, block_m_for(problem.tokens_per_expert), tile, tile)
+    return _plan(problem, SAFE_TILE, block_m_for(problem.tokens_per_expert), DecodeTile(8, 16, 4))
 
 
 def interpreter_plan(problem: Problem) -> Plan:
     """Big tiles for Triton's interpreter, where a program costs more than its arithmetic."""
-    tile = Tile(2048, 4, 1)
     block_m = next((size for size in (16, 32, 64) if problem.tokens_per_expert <= size), 128)
-    return Plan(problem.m > UNSORTED_TOKENS, block_m, tile, tile)
+    return _plan(problem, Tile(2048, 4, 1), block_m, DecodeTile(128, 16, 4))
+
+
+def _plan(problem: Problem, tile: Tile, block_m: int, decode: DecodeTile) -> Plan:
+    if problem.m <= UNSORTED_TOKENS and problem.variant == "hoisted":
+        return Plan("slots", 1, decode, decode)
+    return Plan("blocks", block_m, tile, tile)
 
 
 def load_table(path: Path) -> Table:
@@ -164,24 +194,20 @@ def load_table(path: Path) -> Table:
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Problem, Plan]:
-    tiles = {name: Tile(*row[name]) for name in ("gemm1", "gemm2")}
-    problem = Problem(**row["problem"])
-    return problem, Plan(bool(row["sorted"]), int(row["block_m"]), tiles["gemm1"], tiles["gemm2"])
+    tile = _TILES[row["path"]]
+    gemms = (tile(*row["gemm1"]), tile(*row["gemm2"]))
+    return Problem(**row["problem"]), Plan(row["path"], int(row["block_m"]), *gemms)
 
 
 def dump_table(table: Table) -> str:
     """The table as JSON, one row a line, so that a change of tuning is a line of the diff."""
     lines = []
     for problem, plan in table.rows:
-        tiles = {name: [tile.block_n, tile.warps, tile.stages] for name, tile in _tiles(plan)}
-        row = {"problem": asdict(problem), "sorted": plan.sorted, "block_m": plan.block_m, **tiles}
+        tiles = {"gemm1": list(astuple(plan.gemm1)), "gemm2": list(astuple(plan.gemm2))}
+        row = {"problem": asdict(problem), "path": plan.path, "block_m": plan.block_m, **tiles}
         lines.append("    " + json.dumps(row))
     head = f'{{\n  "gpu": {json.dumps(table.gpu)},\n  "arch": {json.dumps(table.arch)},\n  "moe_w4a8": [\n'
     return head + ",\n".join(lines) + "\n  ]\n}\n"
-
-
-def _tiles(plan: Plan) -> tuple[tuple[str, Tile], ...]:
-    return ("gemm1", plan.gemm1), ("gemm2", plan.gemm2)
 
 
 def _main() -> None:

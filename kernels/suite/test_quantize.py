@@ -11,7 +11,10 @@ from kernels.shapes import QWEN35_35B, Shape
 from kernels.suite.problems import rows_problem
 
 shapes = pytest.mark.parametrize("shape", [QWEN35_35B], ids=lambda shape: shape.name)
-tokens = pytest.mark.parametrize("m", [64, 1696], ids="m={}".format)
+full = pytest.mark.full
+tokens = pytest.mark.parametrize(
+    "m", [64, 1696, pytest.param(512, marks=full), pytest.param(4096, marks=full)], ids="m={}".format
+)
 tiles = pytest.mark.parametrize("tile", [32, 128], ids="tile={}".format)
 
 

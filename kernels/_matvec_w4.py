@@ -1,0 +1,68 @@
+"""Device code of `matvec_w4`: a stream of weight rows past activations that stay in registers."""
+
+import triton
+import triton.language as tl
+
+from kernels._decode import load_scales, load_words, load_x, products, quantized, row_sums, rows_of
+from kernels._quantize import to_bf16
+
+
+@triton.jit
+def _matvec(
+    # pointers
+    x_ptr,
+    w_ptr,
+    w_scale_ptr,
+    y_ptr,
+    # shape
+    TOKENS,
+    N: tl.constexpr,
+    K: tl.constexpr,
+    K_PADDED: tl.constexpr,
+    # meta
+    GROUP: tl.constexpr,
+    ACT_TILE: tl.constexpr,
+    ROWS: tl.constexpr,
+    LANES: tl.constexpr,
+    TILES: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PTX: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """y[token, rows] of every BLOCKS-th… block of ROWS; TILES cover all of K."""
+    TOTAL: tl.constexpr = K_PADDED // 128
+    PIECES: tl.constexpr = 2 if (GROUP == 32 or ACT_TILE == 32) else 1
+    JOINT: tl.constexpr = GROUP == 128 and ACT_TILE == 128
+    ROW_BLOCKS: tl.constexpr = (N + ROWS - 1) // ROWS
+    # How far apart the blocks of a program are: neighbours in time are neighbours in memory.
+    STRIDE: tl.constexpr = ((ROW_BLOCKS + BLOCKS - 1) // BLOCKS) * ROWS
+    # Tokens of the same rows run side by side: all but the first find the weights in the cache.
+    token = (tl.program_id(0) % TOKENS).to(tl.int64)
+    row = rows_of(tl.program_id(0) // TOKENS, ROWS, LANES)
+    tile = tl.arange(0, TILES)
+    live = tile < TOTAL
+    only = tl.zeros((TILES,), tl.int64)
+    # Rows past the end read the last one again; they are not stored.
+    safe = row if N % (ROWS * BLOCKS) == 0 else tl.minimum(row, N - 1)
+    words = load_words(w_ptr, only, tile, safe, live, N, K_PADDED)
+    s_low, s_high = load_scales(w_scale_ptr, only, tile, safe, live, N, K_PADDED, GROUP)
+    if PDL:
+        # The next launch may load its weights already: it waits for this one, as this one does for the last.
+        tl.extra.cuda.gdc_launch_dependents()
+        # Weights are nobody's result; x is, and y may still be read.
+        tl.extra.cuda.gdc_wait()
+    low, high = load_x(x_ptr, token + only, tile, live, K)
+    x_low, x_high, xs_low, xs_high = quantized(low, high, ACT_TILE, PTX)
+    for block in range(BLOCKS):
+        if BLOCKS > 1:
+            # What the next block needs is under way during this one.
+            ahead = tl.minimum(row + STRIDE, N - 1)
+            alive = live & (block + 1 < BLOCKS)
+            words_ahead = load_words(w_ptr, only, tile, ahead, alive, N, K_PADDED)
+            s_low_ahead, s_high_ahead = load_scales(w_scale_ptr, only, tile, ahead, alive, N, K_PADDED, GROUP)
+            tl.debug_barrier()
+        y = row_sums(products(words, s_low, s_high, x_low, x_high, xs_low, xs_high, JOINT, PIECES, PTX))
+        tl.store(y_ptr + token * N + row, to_bf16(y), mask=row < N)
+        if BLOCKS > 1:
+            words, s_low, s_high = words_ahead, s_low_ahead, s_high_ahead
+            row += STRIDE

@@ -1,0 +1,158 @@
+"""The two launches of a mixture of experts for a few tokens: nothing is sorted, every slot reads its expert.
+
+A token's row meets few others at an expert, so there is nothing for a matrix unit to share: the products
+are sums of four bytes (`dp4a`), and the weights go straight from memory to registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kernels import _decode as device_code
+from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.quantize import ACT_TILES, PackedWeight
+from kernels.target import Target, launch, target_of
+
+PDL_ARCH = 90
+"""From this compute capability on a launch may start while the one before ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeTile:
+    """How one product is cut.
+
+    Attributes:
+        rows: weight rows of a program (of gate and as many of up), a power of two.
+        tiles: tiles of 128 weights along K that a program holds at a time, a power of two.
+        warps: warps of a program.
+        lanes: rows that the threads of a warp hold side by side, at most 8 and at most `rows`; the other
+            rows are in registers, the rest of the warp holds tiles.
+        registers: most registers of a thread (CUDA only); None: the compiler's choice.
+    """
+
+    rows: int
+    tiles: int
+    warps: int
+    lanes: int = 8
+    registers: int | None = None
+
+    def __post_init__(self) -> None:
+        require_choice("lanes", self.lanes, [lanes for lanes in (1, 2, 4, 8) if lanes <= self.rows])
+        for name in ("rows", "tiles", "warps"):
+            value = getattr(self, name)
+            if value < 1 or value & (value - 1):
+                raise ValueError(f"{name} is {value}; it must be a power of two")
+
+
+def decode_gate_up(
+    x: torch.Tensor, w1: PackedWeight, topk_ids: torch.Tensor, *, act_tile: int, tile: DecodeTile
+) -> torch.Tensor:
+    """silu(gate) · up of every slot, [gate, up] = w1[expert] · x, with x quantized to INT8 inside.
+
+    Args:
+        x: bf16 [tokens, hidden], contiguous.
+        w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
+        topk_ids: int64 [tokens, top_k], contiguous.
+        act_tile: columns of x that share a scale: 32 or 128.
+        tile: how to cut the work.
+
+    Returns:
+        bf16 [tokens · top_k, inter]; rows of slots whose id is outside [0, experts) are undefined.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    experts, rows, hidden = w1.shape
+    tokens, top_k = _checked(x, topk_ids, w1, act_tile)
+    require_shape("x", x.shape, (tokens, hidden))
+    if rows % 2:
+        raise ValueError(f"w1 has {rows} rows; gate and up need an even number")
+    inter = rows // 2
+    act = x.new_empty(tokens * top_k, inter)
+    if act.numel():
+        sizes = {"EXPERTS": experts, "INTER": inter, "K": hidden, "TOP_K": top_k}
+        arguments = (x, words(w1), w1.scales, topk_ids, act)
+        grid = (tokens * top_k * -(-inter // tile.rows),)
+        launch(device_code._gate_up, grid, x.device, *arguments, **sizes, **meta(x, w1, act_tile, tile))
+    return act
+
+
+def decode_down(
+    act: torch.Tensor,
+    w2: PackedWeight,
+    topk_weights: torch.Tensor,
+    topk_ids: torch.Tensor,
+    out: torch.Tensor,
+    *,
+    act_tile: int,
+    tile: DecodeTile,
+) -> None:
+    """out[token] = Σ over its slots of weight · w2[expert] · act[slot], summed in registers.
+
+    `act` has to come from `decode_gate_up`, launched just before: weights are read while that still runs.
+
+    Args:
+        act: bf16 [tokens · top_k, inter], contiguous; quantized to INT8 inside.
+        w2: packed [experts, hidden, inter].
+        topk_weights: fp32 [tokens, top_k], contiguous.
+        topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
+        out: bf16 [tokens, hidden], contiguous: the result.
+        act_tile: columns of act that share a scale: 32 or 128.
+        tile: how to cut the work.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    experts, hidden, inter = w2.shape
+    tokens, top_k = _checked(act, topk_ids, w2, act_tile)
+    require_shape("act", act.shape, (tokens * top_k, inter))
+    require_tensor("topk_weights", topk_weights, torch.float32, 2, act.device)
+    require_shape("topk_weights", topk_weights.shape, topk_ids.shape)
+    require_tensor("out", out, torch.bfloat16, 2, act.device)
+    require_shape("out", out.shape, (tokens, hidden))
+    if out.numel():
+        sizes = {"EXPERTS": experts, "N": hidden, "K": inter, "TOP_K": top_k}
+        arguments = (act, words(w2), w2.scales, topk_weights, topk_ids, out)
+        grid = (tokens * -(-hidden // tile.rows),)
+        launch(device_code._down, grid, act.device, *arguments, **sizes, **meta(act, w2, act_tile, tile))
+
+
+def words(weight: PackedWeight) -> torch.Tensor:
+    """Packed weights as int32 words."""
+    return weight.packed.view(torch.int32)
+
+
+def meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile) -> dict[str, object]:
+    """What both kernels are compiled for beyond the shape."""
+    target = target_of(x.device)
+    pdl = dependent_launch(target)
+    return {
+        "K_PADDED": weight.packed.shape[1] * 128,
+        "GROUP": weight.group,
+        "ACT_TILE": act_tile,
+        "ROWS": tile.rows,
+        "LANES": tile.lanes,
+        "TILES": tile.tiles,
+        "PTX": target.inline_ptx,
+        "PDL": pdl,
+        "num_warps": tile.warps,
+        **({"launch_pdl": True} if pdl else {}),
+        **({"maxnreg": tile.registers} if tile.registers and target.backend == "cuda" else {}),
+    }
+
+
+def dependent_launch(target: Target) -> bool:
+    """Whether a launch on `target` can start while the one before ends."""
+    return target.backend == "cuda" and int(target.arch) >= PDL_ARCH
+
+
+def _checked(
+    rows: torch.Tensor, topk_ids: torch.Tensor, weight: PackedWeight, act_tile: int
+) -> tuple[int, int]:
+    """(tokens, top_k)."""
+    require_choice("act_tile", act_tile, ACT_TILES)
+    require_tensor("rows", rows, torch.bfloat16, 2, weight.packed.device)
+    require_tensor("topk_ids", topk_ids, torch.int64, 2, rows.device)
+    return topk_ids.shape[0], topk_ids.shape[1]

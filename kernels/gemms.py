@@ -1,0 +1,57 @@
+"""The two grouped GEMMs as ops of their own, on rows that routing and quantization have made."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from kernels import ring
+from kernels.moe_w4a8 import grouped_gemm
+from kernels.quantize import PackedWeight, silu_mul
+from kernels.ring import RingTile
+from kernels.routing import Routing
+from kernels.tuning import Plan, Tile
+
+
+def gate_up(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    w1: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    *,
+    plan: Plan,
+) -> torch.Tensor:
+    """silu(gate) · up, [gate, up] = w1[expert] · row, for each row that holds a slot.
+
+    Args:
+        codes: int8 [rows, hidden_padded], as `route_and_quantize` returns them.
+        scales: fp32 [hidden_padded / act_tile, rows].
+        w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
+        routing: whose rows they are.
+        act_tile: 32 or 128.
+        plan: of path "ring" or "blocks".
+
+    Returns:
+        bf16 [rows, inter]; rows that hold no slot are undefined.
+    """
+    if plan.path == "ring":
+        return ring.grouped_gemm(codes, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
+    both = grouped_gemm(codes, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
+    return silu_mul(both, counts=routing.count)
+
+
+def down(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    w2: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    *,
+    plan: Plan,
+) -> torch.Tensor:
+    """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Arguments as of `gate_up`."""
+    if plan.path == "ring":
+        return ring.grouped_gemm(codes, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False)
+    return grouped_gemm(codes, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))

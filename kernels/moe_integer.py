@@ -1,0 +1,125 @@
+"""The mixture of experts with integer multipliers of groups: the K-loops in INT32, numerics of their own."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels import _integer as device_code
+from kernels import ring
+from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.integer import IntegerWeight
+from kernels.quantize import padded_k, quantize_rows, silu_mul_quantize, whole_row
+from kernels.ring import RingTile
+from kernels.routing import BLOCK_MS, Routing, route_and_quantize
+from kernels.target import launch, target_of
+from kernels.tuning import SAFE_TILE, Tile, block_m_for
+from kernels.weighted_sum import weighted_sum
+
+INTERPRETER_TILE = Tile(2048, 4, 1)
+"""A program costs more than its arithmetic there."""
+
+
+def moe_w4a8_integer(
+    x: torch.Tensor,
+    w1: IntegerWeight,
+    w2: IntegerWeight,
+    topk_weights: torch.Tensor,
+    topk_ids: torch.Tensor,
+    *,
+    block_m: int | None = None,
+) -> torch.Tensor:
+    """Σ over a token's experts of weight · w2 · (silu(gate) · up), where [gate, up] = w1 · x.
+
+    Less exact and faster than `kernels.moe_w4a8.moe_w4a8`: activations have one scale per token instead of
+    one per 128 columns, and weights come with integer multipliers of their groups. Nothing synchronizes
+    with the host: a call captures into a CUDA graph.
+
+    Args:
+        x: bf16 [tokens, hidden], contiguous.
+        w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
+        w2: packed [experts, hidden, inter].
+        topk_weights: fp32 [tokens, top_k], contiguous.
+        topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
+        block_m: slots of a block; default: by tokens per expert.
+
+    Returns:
+        bf16 [tokens, hidden]. The relative RMS error against fp32 on the dequantized weights is about 2 %.
+
+    Raises:
+        TypeError: a tensor's dtype.
+        ValueError: shapes, devices or options that do not fit, by name.
+    """
+    _check(x, w1, w2, topk_weights, topk_ids)
+    out = torch.empty_like(x)
+    tokens, top_k = topk_ids.shape
+    if not tokens:
+        return out
+    experts, _, hidden = w1.shape
+    block_m = block_m_for(tokens * top_k / experts) if block_m is None else block_m
+    require_choice("block_m", block_m, BLOCK_MS)
+    width, inter = padded_k(hidden), padded_k(w2.shape[2])
+    routing, codes, scales = route_and_quantize(x, topk_ids, experts, block_m, whole_row(width), width)
+    if ring.supported(target_of(x.device)) and block_m <= 64 and w2.shape[2] % 8 == 0:
+        act = ring.integer_gemm(codes, scales, w1, routing, RingTile(8), gated=True)
+        codes, scales = quantize_rows(act, whole_row(inter), inter, counts=routing.count)
+        y = ring.integer_gemm(codes, scales, w2, routing, RingTile(8), gated=False)
+    else:
+        both = integer_gemm(codes, scales, w1, routing)
+        codes, scales = silu_mul_quantize(both, whole_row(inter), inter, counts=routing.count)
+        y = integer_gemm(codes, scales, w2, routing)
+    return weighted_sum(y, topk_weights, routing.places, out)
+
+
+def integer_gemm(
+    codes: torch.Tensor, scales: torch.Tensor, weight: IntegerWeight, routing: Routing
+) -> torch.Tensor:
+    """bf16 [rows, N]: each row times its expert's weights, on any GPU."""
+    _, n, k = weight.shape
+    target = target_of(codes.device)
+    tile = INTERPRETER_TILE if target.backend == "cpu" else SAFE_TILE
+    out = codes.new_empty(codes.shape[0], n, dtype=torch.bfloat16)
+    launch(
+        device_code._integer_gemm,
+        (routing.blocks * -(-n // tile.block_n),),
+        codes.device,
+        codes,
+        scales,
+        weight.packed,
+        weight.multipliers,
+        weight.row_scales,
+        out,
+        routing.expert,
+        routing.count,
+        N=n,
+        K_PADDED=padded_k(k),
+        BLOCK_M=routing.block_m,
+        BLOCK_N=tile.block_n,
+        PTX=target.inline_ptx,
+        FLOAT_DOT=target.backend == "cpu",
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+    )
+    return out
+
+
+def _check(
+    x: torch.Tensor,
+    w1: IntegerWeight,
+    w2: IntegerWeight,
+    topk_weights: torch.Tensor,
+    topk_ids: torch.Tensor,
+) -> None:
+    require_tensor("x", x, torch.bfloat16, 2)
+    for name, weight in (("w1", w1), ("w2", w2)):
+        if not isinstance(weight, IntegerWeight):
+            raise TypeError(f"{name} is a {type(weight).__name__}; it must be an IntegerWeight: see pack_integer")
+        if weight.packed.device != x.device:
+            raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
+    tokens, hidden = x.shape
+    experts, inter = w1.shape[0], w2.shape[2]
+    require_shape("w1.shape", w1.shape, (experts, 2 * inter, hidden))
+    require_shape("w2.shape", w2.shape, (experts, hidden, inter))
+    require_tensor("topk_ids", topk_ids, torch.int64, 2, x.device)
+    require_shape("topk_ids", topk_ids.shape, (tokens, topk_ids.shape[1]))
+    require_tensor("topk_weights", topk_weights, torch.float32, 2, x.device)
+    require_shape("topk_weights", topk_weights.shape, topk_ids.shape)

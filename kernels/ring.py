@@ -1,0 +1,162 @@
+"""The grouped W4A8 GEMM of Hopper (sm_90): host side of `_ring`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kernels.integer import IntegerWeight
+from kernels.quantize import TILE, PackedWeight
+from kernels.routing import Routing
+from kernels.target import Target, launch, multiprocessors
+
+ARCH = "90"
+"""Warp-group matrix instructions with a register operand are Hopper's alone."""
+ROWS = 256
+"""Weight rows of a tile: 64 for each of four warp groups."""
+REGISTERS = 112
+"""Of a thread that computes: what four such warp groups and one that copies can have."""
+SHARED_BYTES = 227 * 1024
+"""What a program of this architecture may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingTile:
+    """How the GEMM is cut: K-tiles (128 weights) that the ring holds."""
+
+    stages: int
+
+
+def supported(target: Target) -> bool:
+    """Whether `grouped_gemm` compiles for `target`."""
+    return target.backend == "cuda" and target.arch == ARCH
+
+
+def most_stages(block_m: int, group: int, act_tile: int, *, gated: bool) -> int:
+    """The longest ring that has room, at most 8."""
+    scales = TILE // group * ROWS * 2 + TILE // act_tile * max(block_m, 32) * 4
+    stage = ROWS * TILE // 2 + block_m * TILE + scales + 16
+    out = 4 * block_m * (32 if gated else 64) * 2
+    return min(8, (SHARED_BYTES - out - 1024) // stage)
+
+
+def grouped_gemm(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    weight: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    tile: RingTile,
+    *,
+    gated: bool,
+) -> torch.Tensor:
+    """Each row times its expert's weights.
+
+    Args:
+        codes: int8 [rows, K_padded], contiguous; rows as `routing` has them.
+        scales: fp32 [K_padded / act_tile, rows].
+        weight: packed [experts, N, K].
+        gated: the rows of `weight` are gate, then up, and the result is silu(gate) · up. N / 2 must be a
+            multiple of 8.
+
+    Returns:
+        bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
+    """
+    stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
+    sizes = {"W_SCALES": TILE // weight.group, "X_SCALES": TILE // act_tile, "STAGES": stages}
+    return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes)
+
+
+def integer_gemm(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    weight: IntegerWeight,
+    routing: Routing,
+    tile: RingTile,
+    *,
+    gated: bool,
+) -> torch.Tensor:
+    """`grouped_gemm` with integer multipliers of groups: the K-loop in INT32. `scales`: fp32 [1, rows]."""
+    stages = min(tile.stages, most_stages(routing.block_m, TILE, TILE, gated=gated))
+    sizes = {"W_SCALES": 1, "X_SCALES": 0, "STAGES": stages}
+    tensors = (weight.packed, weight.multipliers, weight.row_scales)
+    return _launch(codes, scales, *tensors, routing, gated, sizes)
+
+
+def _launch(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    packed: torch.Tensor,
+    group_scales: torch.Tensor,
+    row_scales: torch.Tensor | None,
+    routing: Routing,
+    gated: bool,
+    sizes: Mapping[str, int],
+) -> torch.Tensor:
+    n, k_tiles = packed.shape[2], packed.shape[1]
+    rows, width = codes.shape[0], n // 2 if gated else n
+    out = codes.new_empty(rows, width, dtype=torch.bfloat16)
+    launch(
+        _device_code()._grouped,
+        (multiprocessors(codes.device),),
+        codes.device,
+        *_descriptors(codes, scales, packed, group_scales, out, routing.block_m, gated),
+        routing.expert,
+        routing.first,
+        routing.of_expert,
+        routing.live,
+        scales if row_scales is None else row_scales,
+        scales,
+        rows,
+        N=n,
+        N_TILES=-(-width // (ROWS // 2 if gated else ROWS)),
+        K_TILES=k_tiles,
+        BLOCK_M=routing.block_m,
+        GATED=gated,
+        REGISTERS=REGISTERS,
+        num_warps=4,
+        **sizes,
+    )
+    return out
+
+
+def _device_code() -> Any:
+    # Gluon is imported where it is used: the interpreter and other GPUs do without.
+    from kernels import _ring
+
+    return _ring
+
+
+def _descriptors(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    packed: torch.Tensor,
+    group_scales: torch.Tensor,
+    out: torch.Tensor,
+    block_m: int,
+    gated: bool,
+) -> tuple[Any, ...]:
+    """How each operand is copied: weights, their scales, rows, their scales, and the result."""
+    from triton.experimental.gluon.language import NVMMASharedLayout
+    from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+    n = packed.shape[2]
+    tiles, groups = packed.shape[0] * packed.shape[1], group_scales.shape[0] * group_scales.shape[1]
+    if gated:
+        # Gate and up in turns of 8 rows: chunk, which of both, row, byte.
+        sizes, strides = [tiles, n // 16, 2, 8, 64], [n * 64, 8 * 64, n // 2 * 64, 64, 1]
+        w = TensorDescriptor(packed, sizes, strides, [1, 16, 2, 8, 64], NVMMASharedLayout(64, 8, 5))
+        sizes, strides = [groups, n // 16, 2, 8], [n, 8, n // 2, 1]
+        ws = TensorDescriptor(group_scales, sizes, strides, [1, 16, 2, 8], NVMMASharedLayout(0, 16, 4))
+    else:
+        w = TensorDescriptor(packed, [tiles * n, 64], [64, 1], [ROWS, 64], NVMMASharedLayout(64, 8, 2))
+        ws = TensorDescriptor(group_scales, [groups * n], [1], [ROWS], NVMMASharedLayout(0, 16, 1))
+    x = TensorDescriptor.from_tensor(codes, [block_m, TILE], NVMMASharedLayout(128, 8, 2))
+    # Where a copy lands is a multiple of 128 bytes.
+    xs = TensorDescriptor.from_tensor(scales.view(-1), [max(block_m, 32)], NVMMASharedLayout(0, 32, 1))
+    cols = 32 if gated else 64
+    result = TensorDescriptor.from_tensor(out, [block_m, cols], NVMMASharedLayout(2 * cols, 16, 2))
+    return w, ws, x, xs, result

@@ -1,0 +1,56 @@
+"""Blocks of 16, 32 and 64 tokens: they change the time, and no bit of the output."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from kernels import tuning
+from kernels.moe_w4a8 import moe_w4a8
+from kernels.quantize import PackedWeight
+from kernels.shapes import QWEN35_35B, Shape
+from kernels.suite.problems import Problem, moe_problem
+from kernels.target import target_of
+
+pytestmark = pytest.mark.full
+GROUP = ACT_TILE = 128
+FIRST, *OTHERS = 16, 32, 64
+
+
+def moe_in_blocks(
+    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, *, block_m: int, act_tile: int, **more: Any
+) -> torch.Tensor:
+    """`moe_w4a8` with the tuned plan, but for the tokens of a block."""
+    experts, hidden, inter = w2.shape
+    top_k = more["topk_ids"].shape[1]
+    choice = tuning.Problem(x.shape[0], hidden, inter, experts, top_k, w1.group, act_tile, "hoisted")
+    plan = tuning.with_block_m(tuning.plan_for(target_of(x.device), choice), block_m)
+    return moe_w4a8(x, w1, w2, act_tile=act_tile, plan=plan, **more)
+
+
+def block_problem(shape: Shape, m: int, block_m: int) -> Problem:
+    """The smallest blocks answer to the truth, the others to the smallest: equal, to the last bit."""
+    whole = moe_problem(shape, m, GROUP, act_tile=ACT_TILE)
+
+    def in_blocks(made: Any, size: int) -> dict[str, Any]:
+        return {name: value for name, value in made.items() if name != "variant"} | {"block_m": size}
+
+    problem = replace(
+        whole,
+        inputs=lambda seed: in_blocks(whole.inputs(seed), block_m),
+        small=lambda seed: in_blocks(whole.small(seed), block_m),
+    )
+    if block_m == FIRST:
+        return problem
+    return replace(problem, reference=lambda **made: moe_in_blocks(**in_blocks(made, FIRST)), tolerance=0.0)
+
+
+@pytest.mark.parametrize("shape", [QWEN35_35B], ids=lambda shape: shape.name)
+@pytest.mark.parametrize("m", [1696], ids="m={}".format)
+@pytest.mark.parametrize("block_m", [FIRST, *OTHERS], ids="block_m={}".format)
+def test_block_m(gpu_benchmark: Any, shape: Shape, m: int, block_m: int) -> None:
+    problem = block_problem(shape, m, block_m)
+    gpu_benchmark(moe_in_blocks, hash_output=True, **problem.arguments())
