@@ -25,17 +25,13 @@ def _matvec(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
     TILES: tl.constexpr,
-    BLOCKS: tl.constexpr,
     PTX: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """y[token, rows] of every BLOCKS-th… block of ROWS; TILES cover all of K."""
+    """y[token, rows] of a block of ROWS; TILES cover all of K."""
     TOTAL: tl.constexpr = K_PADDED // 128
     PIECES: tl.constexpr = 2 if (GROUP == 32 or ACT_TILE == 32) else 1
     JOINT: tl.constexpr = GROUP == 128 and ACT_TILE == 128
-    ROW_BLOCKS: tl.constexpr = (N + ROWS - 1) // ROWS
-    # How far apart the blocks of a program are: neighbours in time are neighbours in memory.
-    STRIDE: tl.constexpr = ((ROW_BLOCKS + BLOCKS - 1) // BLOCKS) * ROWS
     # Tokens of the same rows run side by side: all but the first find the weights in the cache.
     token = (tl.program_id(0) % TOKENS).to(tl.int64)
     row = rows_of(tl.program_id(0) // TOKENS, ROWS, LANES)
@@ -43,7 +39,7 @@ def _matvec(
     live = tile < TOTAL
     only = tl.zeros((TILES,), tl.int64)
     # Rows past the end read the last one again; they are not stored.
-    safe = row if N % (ROWS * BLOCKS) == 0 else tl.minimum(row, N - 1)
+    safe = row if N % ROWS == 0 else tl.minimum(row, N - 1)
     words = load_words(w_ptr, only, tile, safe, live, N, K_PADDED)
     s_low, s_high = load_scales(w_scale_ptr, only, tile, safe, live, N, K_PADDED, GROUP)
     if PDL:
@@ -53,16 +49,5 @@ def _matvec(
         tl.extra.cuda.gdc_wait()
     low, high = load_x(x_ptr, token + only, tile, live, K)
     x_low, x_high, xs_low, xs_high = quantized(low, high, ACT_TILE, PTX)
-    for block in range(BLOCKS):
-        if BLOCKS > 1:
-            # What the next block needs is under way during this one.
-            ahead = tl.minimum(row + STRIDE, N - 1)
-            alive = live & (block + 1 < BLOCKS)
-            words_ahead = load_words(w_ptr, only, tile, ahead, alive, N, K_PADDED)
-            s_low_ahead, s_high_ahead = load_scales(w_scale_ptr, only, tile, ahead, alive, N, K_PADDED, GROUP)
-            tl.debug_barrier()
-        y = row_sums(products(words, s_low, s_high, x_low, x_high, xs_low, xs_high, JOINT, PIECES, PTX))
-        tl.store(y_ptr + token * N + row, to_bf16(y), mask=row < N)
-        if BLOCKS > 1:
-            words, s_low, s_high = words_ahead, s_low_ahead, s_high_ahead
-            row += STRIDE
+    y = row_sums(products(words, s_low, s_high, x_low, x_high, xs_low, xs_high, JOINT, PIECES, PTX))
+    tl.store(y_ptr + token * N + row, to_bf16(y), mask=row < N)

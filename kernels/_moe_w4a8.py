@@ -138,6 +138,4 @@ def _gemm(
     # Unpacking leaves 16 times the weight.
     out = to_bf16(tl.trans(acc * 0.0625))
     # Lanes past the block's count and rows past N belong to nobody.
-    tl.store(
-        out_ptr + row[:, None] * N + n[None, :], out, mask=(lane < count)[:, None] & (n < N)[None, :]
-    )
+    tl.store(out_ptr + row[:, None] * N + n[None, :], out, mask=(lane < count)[:, None] & (n < N)[None, :])

@@ -2,6 +2,7 @@
 
 import triton
 import triton.language as tl
+from triton.language.extra import cuda
 
 from kernels import target
 
@@ -131,8 +132,11 @@ def _quantize_rows(
     TILE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_TILES: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """A row goes to its own place or, with COPIES, to each that `place` lists for it."""
+    if OVERLAP:
+        cuda.gdc_wait()
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     live = _held(counts_ptr, rows, ROWS, BLOCK_M)
     if BLOCK_M and tl.max(live.to(tl.int32), axis=0) == 0:

@@ -1,8 +1,8 @@
 """Device code of the grouped W4A8 GEMM for Hopper (sm_90), in Gluon: what Triton hides is spelled out here.
 
 One program a multiprocessor goes over the tiles that hold anything. A warp copies (TMA) into a ring of
-stages; four warp groups compute outᵀ = W · xᵀ, 64 of the 256 weight rows of a tile each: while some scale
-their sums, the tensor cores work for the others. Nothing but the ring ties them together.
+stages; four warp groups compute outᵀ = W · xᵀ, 64 of the 256 weight rows of a tile each (or two, 128 each):
+while some scale their sums, the tensor cores work for the others. Nothing but the ring ties them together.
 
 Of a GATED tile half the rows are gate and half up, in turns of 8, so that the thread that holds a gate
 holds its up as well: that is how a descriptor of five dimensions copies them, the weights lie as ever.
@@ -10,25 +10,10 @@ holds its up as well: that is how a descriptor of five dimensions copies them, t
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
-from triton.experimental.gluon.language.nvidia.hopper import (
-    fence_async_shared,
-    mbarrier,
-    tma,
-    warpgroup_mma,
-    warpgroup_mma_wait,
-)
+from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, mbarrier, tma
 
 from kernels._ring_integer import integer_sums, own_scales
-
-
-@gluon.jit
-def _unpack(packed):
-    """Both nibbles of each byte as INT8, 16 times their signed value: (low, high)."""
-    low = gl.inline_asm_elementwise(
-        "{ .reg .b32 t; shl.b32 t, $1, 4; and.b32 $0, t, 0xF0F0F0F0; }", "=r,r", [packed], gl.int8, True, 4
-    )
-    high = gl.inline_asm_elementwise("and.b32 $0, $1, 0xF0F0F0F0;", "=r,r", [packed], gl.int8, True, 4)
-    return low, high
+from kernels._ring_loops import pair_sums, sums
 
 
 @gluon.jit
@@ -44,24 +29,20 @@ def _tile_at(tile, tables, N_TILES: gl.constexpr):
 
 
 @gluon.jit
-def _produce(
-    descs,
-    tables,
-    ring,
-    X_ROWS,
-    N: gl.constexpr,
-    GATED: gl.constexpr,
-    N_TILES: gl.constexpr,
-    K_TILES: gl.constexpr,
-    W_SCALES: gl.constexpr,
-    X_SCALES: gl.constexpr,
-    BLOCK_M: gl.constexpr,
-    STAGES: gl.constexpr,
-):
+def _produce(args, SIZES: gl.constexpr):
     """Copies every stage of every tile, as far ahead as the ring allows."""
+    descs, tables, ring, X_ROWS = args
     w_desc, w_scale_desc, x_desc, x_scale_desc = descs
     w, w_scale, x, x_scale, full, empty = ring
     expert_ptr, first_ptr, of_expert_ptr, live_ptr = tables
+    N: gl.constexpr = SIZES[0]
+    GATED: gl.constexpr = SIZES[1]
+    N_TILES: gl.constexpr = SIZES[2]
+    K_TILES: gl.constexpr = SIZES[3]
+    W_SCALES: gl.constexpr = SIZES[4]
+    X_SCALES: gl.constexpr = SIZES[5]
+    BLOCK_M: gl.constexpr = SIZES[6]
+    STAGES: gl.constexpr = SIZES[7]
     # Where a copy lands is a multiple of 128 bytes: 32 scales at least.
     BOX: gl.constexpr = max(BLOCK_M, 32)
     BYTES: gl.constexpr = 256 * 64 + BLOCK_M * 128 + W_SCALES * 256 * 2 + X_SCALES * BOX * 4
@@ -102,121 +83,6 @@ def _produce(
 
 
 @gluon.jit
-def _dot(
-    low, high, x, acc, HALF: gl.constexpr, AT: gl.constexpr, WIDTH: gl.constexpr, GO_ON: gl.constexpr
-):
-    """Starts the rows times the block's tokens: over both halves of the K-tile (HALF 2), or part of one."""
-    if HALF == 2:
-        dot = warpgroup_mma(low, x.slice(0, 64, 1).permute((1, 0)), acc, use_acc=GO_ON, is_async=True)
-        return warpgroup_mma(high, x.slice(64, 64, 1).permute((1, 0)), dot, use_acc=True, is_async=True)
-    else:
-        some = x.slice(64 * HALF + AT, WIDTH, 1).permute((1, 0))
-        if HALF == 0:
-            return warpgroup_mma(low, some, acc, use_acc=GO_ON, is_async=True)
-        else:
-            return warpgroup_mma(high, some, acc, use_acc=GO_ON, is_async=True)
-
-
-@gluon.jit
-def _row_scale(w_scale, at, MY: gl.constexpr, LAYOUT: gl.constexpr):
-    return w_scale.index(at).slice(MY, 64).load(gl.SliceLayout(1, LAYOUT)).to(gl.float32)[:, None]
-
-
-@gluon.jit
-def _by_groups(
-    rows,
-    w_scale,
-    x,
-    stage,
-    MY: gl.constexpr,
-    W_SCALES: gl.constexpr,
-    PARTS: gl.constexpr,
-    BLOCK_M: gl.constexpr,
-    LAYOUT: gl.constexpr,
-):
-    """Σ over the groups of a K-tile of scale · dot, without converting or resetting a dot.
-
-    The dots run on, D₁ = d₁, D₂ = d₁ + d₂ …, and Σ sᵢ · dᵢ = Σ Dᵢ · (sᵢ - sᵢ₊₁). They start at the bits of
-    1.5 · 2²³, to which an integer below 2²² adds as a mantissa: read as a float, each is M + Dᵢ, and of all
-    the M only M · s₁ is left to be taken off.
-    """
-    WIDTH: gl.constexpr = 64 // PARTS
-    OPERAND: gl.constexpr = gl.DotOperandLayout(0, LAYOUT, 4)
-    dot = gl.full([64, BLOCK_M], 0x4B400000, gl.int32, LAYOUT)
-    scale = _row_scale(w_scale, stage * W_SCALES, MY, LAYOUT)
-    some = gl.zeros([64, BLOCK_M], gl.float32, LAYOUT) - 12582912.0 * scale
-    for part in gl.static_range(PARTS):
-        low, high = _unpack(rows.slice(part * WIDTH, WIDTH, 1).load(OPERAND))
-        for half in gl.static_range(2):
-            begun = _dot(low, high, x, dot, half, part * WIDTH, WIDTH, True)
-            if half == 0:
-                after = _row_scale(w_scale, stage * W_SCALES + PARTS + part, MY, LAYOUT)
-            elif part + 1 < PARTS:
-                after = _row_scale(w_scale, stage * W_SCALES + part + 1, MY, LAYOUT)
-            else:
-                after = scale * 0.0
-            dot = warpgroup_mma_wait(0, [begun])
-            some += dot.to(gl.float32, bitcast=True) * (scale - after)
-            # Before the dots run on: else each would be copied.
-            some = gl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [some], gl.float32, False, 1)
-            scale = after
-    return some
-
-
-@gluon.jit
-def _sums(
-    ring,
-    stage,
-    phase,
-    MY: gl.constexpr,
-    K_TILES: gl.constexpr,
-    W_SCALES: gl.constexpr,
-    X_SCALES: gl.constexpr,
-    BLOCK_M: gl.constexpr,
-    STAGES: gl.constexpr,
-):
-    """64 rows times the block's tokens, summed over K: (fp32 [64, BLOCK_M], stage, phase)."""
-    w, w_scale, x, x_scale, full, empty = ring
-    LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_M, 32])
-    OF_ROW: gl.constexpr = gl.SliceLayout(1, LAYOUT)
-    OF_TOKEN: gl.constexpr = gl.SliceLayout(0, LAYOUT)
-    OPERAND: gl.constexpr = gl.DotOperandLayout(0, LAYOUT, 4)
-    PIECES: gl.constexpr = W_SCALES if W_SCALES > X_SCALES else X_SCALES
-    # A byte holds both halves of a K-tile: parts of the bytes, and dots of each part.
-    DOTS: gl.constexpr = 1 if PIECES == 1 else 2
-    PARTS: gl.constexpr = PIECES // DOTS
-    WIDTH: gl.constexpr = 64 // PARTS
-    acc = gl.zeros([64, BLOCK_M], gl.float32, LAYOUT)
-    none = gl.zeros([64, BLOCK_M], gl.int32, LAYOUT)
-    for k in range(K_TILES):
-        mbarrier.wait(full.index(stage), phase)
-        rows = w.index(stage).slice(MY, 64, 0)
-        if X_SCALES < W_SCALES:
-            scale = x_scale.index(stage).slice(0, BLOCK_M).load(OF_TOKEN)[None, :]
-            some = _by_groups(rows, w_scale, x.index(stage), stage, MY, W_SCALES, PARTS, BLOCK_M, LAYOUT)
-            acc += some * scale
-        else:
-            for part in gl.static_range(PARTS):
-                low, high = _unpack(rows.slice(part * WIDTH, WIDTH, 1).load(OPERAND))
-                for half in gl.static_range(DOTS):
-                    dot = _dot(
-                        low, high, x.index(stage), none, 2 if DOTS == 1 else half, part * WIDTH, WIDTH, False
-                    )
-                    at = stage * W_SCALES + (half * PARTS + part) * W_SCALES // PIECES
-                    row_scale = w_scale.index(at).slice(MY, 64).load(OF_ROW).to(gl.float32)[:, None]
-                    at = stage * X_SCALES + (half * PARTS + part) * X_SCALES // PIECES
-                    scale = row_scale * x_scale.index(at).slice(0, BLOCK_M).load(OF_TOKEN)[None, :]
-                    acc += warpgroup_mma_wait(0, [dot]).to(gl.float32) * scale
-        mbarrier.arrive(empty.index(stage))
-        stage += 1
-        if stage == STAGES:
-            stage = 0
-            phase ^= 1
-    # Unpacking leaves 16 times the weight.
-    return acc * 0.0625, stage, phase
-
-
-@gluon.jit
 def _gated(acc, BLOCK_M: gl.constexpr):
     """silu(gate) · up of [64, BLOCK_M], where gate and up take turns every 8 rows: [32, BLOCK_M]."""
     gate, up = acc.reshape([4, 2, 8, BLOCK_M]).permute([0, 2, 3, 1]).split()
@@ -235,48 +101,57 @@ def _gated(acc, BLOCK_M: gl.constexpr):
 
 
 @gluon.jit
-def _consume(
-    out_desc,
-    out,
-    tables,
-    ring,
-    scales,
-    GROUP_ID: gl.constexpr,
-    N: gl.constexpr,
-    GATED: gl.constexpr,
-    N_TILES: gl.constexpr,
-    K_TILES: gl.constexpr,
-    W_SCALES: gl.constexpr,
-    X_SCALES: gl.constexpr,
-    BLOCK_M: gl.constexpr,
-    STAGES: gl.constexpr,
-):
-    """One of four warp groups: 64 of the 256 rows of each tile."""
+def _put(acc, out_desc, out, row, n_tile, FRAGMENT: gl.constexpr, BLOCK_M: gl.constexpr, GATED: gl.constexpr):
+    """Stores a fragment of the result; rows past the block's tokens are nobody's."""
+    mine = out.index(FRAGMENT)
+    if GATED:
+        mine.store(_gated(acc, BLOCK_M).to(gl.bfloat16).permute([1, 0]))
+        col = (n_tile * 4 + FRAGMENT) * 32
+    else:
+        mine.store(acc.to(gl.bfloat16).permute([1, 0]))
+        col = (n_tile * 4 + FRAGMENT) * 64
+    fence_async_shared()
+    tma.async_copy_shared_to_global(out_desc, [row, col], mine)
+
+
+@gluon.jit
+def _consume(args, GROUP_ID: gl.constexpr, WARP_GROUPS: gl.constexpr, SIZES: gl.constexpr):
+    """One of four warp groups, 64 of the 256 rows of each tile; or of two, 128."""
+    out_desc, out, tables, ring, scales = args
     expert_ptr, first_ptr, of_expert_ptr, live_ptr = tables
-    MY: gl.constexpr = GROUP_ID * 64
-    OUT_COLS: gl.constexpr = 32 if GATED else 64
-    mine = out.index(GROUP_ID)
+    N: gl.constexpr = SIZES[0]
+    GATED: gl.constexpr = SIZES[1]
+    N_TILES: gl.constexpr = SIZES[2]
+    K_TILES: gl.constexpr = SIZES[3]
+    W_SCALES: gl.constexpr = SIZES[4]
+    X_SCALES: gl.constexpr = SIZES[5]
+    BLOCK_M: gl.constexpr = SIZES[6]
+    STAGES: gl.constexpr = SIZES[7]
+    FRAGMENTS: gl.constexpr = 4 // WARP_GROUPS
+    FIRST: gl.constexpr = GROUP_ID * FRAGMENTS
+    MY: gl.constexpr = FIRST * 64
     stage = 0
     phase = 0
     tiles = gl.load(live_ptr) * N_TILES
     for tile in range(gl.program_id(0), tiles, gl.num_programs(0)):
         expert, block, n_tile = _tile_at(tile, tables, N_TILES)
+        row = block * BLOCK_M
         if X_SCALES == 0:
             # Under way while the K-loop runs.
-            of_row, of_token = own_scales(scales, expert, block * BLOCK_M, n_tile, MY, N, BLOCK_M, GATED)
-            sums, stage, phase = integer_sums(ring, stage, phase, MY, K_TILES, BLOCK_M, STAGES)
-            acc = sums * of_row * of_token
+            of_row, of_token = own_scales(scales, expert, row, n_tile, MY, N, BLOCK_M, GATED)
+            a, stage, phase = integer_sums(ring, stage, phase, MY, K_TILES, BLOCK_M, STAGES)
+            a = a * of_row * of_token
+        elif FRAGMENTS == 1:
+            a, stage, phase = sums(ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)
         else:
-            acc, stage, phase = _sums(ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)
-        value = acc
-        if GATED:
-            value = _gated(acc, BLOCK_M)
-        # The copy of the tile before has read what it needs; rows past the block's tokens are nobody's.
+            a, b, stage, phase = pair_sums(
+                ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES
+            )
+        # The copies of the tile before have read what they need.
         tma.store_wait(0)
-        mine.store(value.to(gl.bfloat16).permute([1, 0]))
-        fence_async_shared()
-        col = (n_tile * 4 + GROUP_ID) * OUT_COLS
-        tma.async_copy_shared_to_global(out_desc, [block * BLOCK_M, col], mine)
+        _put(a, out_desc, out, row, n_tile, FIRST, BLOCK_M, GATED)
+        if FRAGMENTS == 2:
+            _put(b, out_desc, out, row, n_tile, FIRST + 1, BLOCK_M, GATED)
     tma.store_wait(0)
 
 
@@ -302,7 +177,8 @@ def _grouped(
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
     GATED: gl.constexpr,
-    REGISTERS: gl.constexpr,
+    WARP_GROUPS: gl.constexpr,
+    OVERLAP: gl.constexpr,
 ):
     """One grouped GEMM. GATED: bf16 [rows, N / 2], silu(gate) · up; else bf16 [rows, N].
 
@@ -321,24 +197,42 @@ def _grouped(
     empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     for i in gl.static_range(STAGES):
         mbarrier.init(full.index(i), count=1)
-        mbarrier.init(empty.index(i), count=4)
+        mbarrier.init(empty.index(i), count=WARP_GROUPS)
     fence_async_shared()
+    if OVERLAP:
+        # The launch before has made the rows.
+        gl.inline_asm_elementwise("griddepcontrol.wait; // $0", "=r", [], gl.int32, False, 1)
     tables = (expert_ptr, first_ptr, of_expert_ptr, live_ptr)
     ring = (w, w_scale, x, x_scale, full, empty)
     descs = (w_desc, w_scale_desc, x_desc, x_scale_desc)
     scales = (row_scale_ptr, token_scale_ptr)
+    # Registers of a thread: what so many warp groups, and one that copies, can have.
     A: gl.constexpr = 0
     B: gl.constexpr = 1
     C: gl.constexpr = 2
     D: gl.constexpr = 3
-    gl.warp_specialize(
-        [
-            (_consume, (out_desc, out, tables, ring, scales, A, N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)),
-            (_consume, (out_desc, out, tables, ring, scales, B, N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)),
-            (_consume, (out_desc, out, tables, ring, scales, C, N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)),
-            (_consume, (out_desc, out, tables, ring, scales, D, N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)),
-            (_produce, (descs, tables, ring, X_ROWS, N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)),
-        ],
-        [4, 4, 4, 1],
-        [REGISTERS, REGISTERS, REGISTERS, 24],
-    )
+    SIZES: gl.constexpr = (N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)
+    consumer = (out_desc, out, tables, ring, scales)
+    producer = (descs, tables, ring, X_ROWS)
+    if WARP_GROUPS == 4:
+        gl.warp_specialize(
+            [
+                (_consume, (consumer, A, WARP_GROUPS, SIZES)),
+                (_consume, (consumer, B, WARP_GROUPS, SIZES)),
+                (_consume, (consumer, C, WARP_GROUPS, SIZES)),
+                (_consume, (consumer, D, WARP_GROUPS, SIZES)),
+                (_produce, (producer, SIZES)),
+            ],
+            [4, 4, 4, 1],
+            [112, 112, 112, 24],
+        )
+    else:
+        gl.warp_specialize(
+            [
+                (_consume, (consumer, A, WARP_GROUPS, SIZES)),
+                (_consume, (consumer, B, WARP_GROUPS, SIZES)),
+                (_produce, (producer, SIZES)),
+            ],
+            [4, 1],
+            [232, 24],
+        )

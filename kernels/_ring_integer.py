@@ -1,7 +1,7 @@
 """Device code of the integer mode of `_ring`: groups have integer multipliers, the K-loop stays in INT32.
 
-A weight is nibble · multiplier · scale of its row, and nibble · multiplier fits a byte: four are multiplied at
-a time, on their way to the tensor cores, and the sums are converted once, at the end.
+A weight is nibble · multiplier · scale of its row, and nibble · multiplier fits a byte: four are multiplied
+at a time, on their way to the tensor cores, and the sums are converted once, at the end.
 """
 
 from triton.experimental import gluon

@@ -2,6 +2,7 @@
 
 import triton
 import triton.language as tl
+from triton.language.extra import cuda
 
 from kernels._quantize import to_bf16
 
@@ -20,8 +21,11 @@ def _weighted_sum(
     # meta
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLS: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """out[token] = Σ weight · y[place] over the token's places, in fp32 and in order."""
+    if OVERLAP:
+        cuda.gdc_wait()
     token = (tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)).to(tl.int64)
     cols = tl.program_id(1) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     # Tokens and columns past the end do not exist.

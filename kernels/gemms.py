@@ -53,5 +53,7 @@ def down(
 ) -> torch.Tensor:
     """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Arguments as of `gate_up`."""
     if plan.path == "ring":
-        return ring.grouped_gemm(codes, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False)
+        return ring.grouped_gemm(
+            codes, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False
+        )
     return grouped_gemm(codes, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))

@@ -73,7 +73,9 @@ def pack_integer(weight: torch.Tensor) -> IntegerWeight:
     multipliers = (largest / (7 * divisor.unsqueeze(-1))).ceil().clamp(1, MOST_MULTIPLIER)
     codes = (groups / (divisor[..., None, None] * multipliers.unsqueeze(-1))).round().clamp(-8, 7)
     packed = pack_codes(codes.to(torch.int8).view(experts, rows, k))
-    return IntegerWeight(packed, multipliers.short().transpose(1, 2).contiguous(), row_scales, (experts, rows, k))
+    return IntegerWeight(
+        packed, multipliers.short().transpose(1, 2).contiguous(), row_scales, (experts, rows, k)
+    )
 
 
 def unpack_integer(weight: IntegerWeight, experts: torch.Tensor | slice = slice(None)) -> torch.Tensor:

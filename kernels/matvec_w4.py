@@ -7,11 +7,13 @@ import torch
 from kernels import _matvec_w4 as device_code
 from kernels.checks import require_choice, require_shape, require_tensor
 from kernels.decode import DecodeTile, meta, words
-from kernels.quantize import ACT_TILES, PackedWeight
+from kernels.quantize import ACT_TILES, TILE, PackedWeight, power_of_two
 from kernels.target import launch
 
-MANY_ROWS = 8192
-"""From so many rows on, programs of 32 rows: two for each of about 130 multiprocessors."""
+MANY_ROWS = 4096
+"""From so many rows on programs of 16 or 32 rows are faster than of 8 or 4 (measured on an H200)."""
+REGISTERS = 64
+"""Of a thread, so that programs of two launches fit on a multiprocessor at once."""
 
 
 def matvec_w4(
@@ -20,7 +22,6 @@ def matvec_w4(
     *,
     act_tile: int = 128,
     tile: DecodeTile | None = None,
-    blocks: int | None = None,
 ) -> torch.Tensor:
     """weight · x for each row of x, quantized to INT8 inside; exact integers within a tile, fp32 sums.
 
@@ -32,7 +33,6 @@ def matvec_w4(
         weight: packed [1, N, K].
         act_tile: columns of x that share a scale: 32 or 128.
         tile: how to cut the work; its tiles cover K. Default: by shape.
-        blocks: blocks of `tile.rows` rows that a program goes through. Default: by shape.
 
     Returns:
         bf16 [tokens, N]. Relative RMS error against fp32 on the dequantized weights: about 0.6 % with
@@ -51,20 +51,22 @@ def matvec_w4(
     if not y.numel():
         return y
     k_tiles = weight.packed.shape[1]
-    chosen, default_blocks = default_tile(rows, k_tiles)
-    tile = chosen if tile is None else tile
-    blocks = default_blocks if blocks is None else blocks
+    tile = default_tile(rows, k_tiles, weight.group) if tile is None else tile
+    arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")
-    programs = -(-rows // (tile.rows * blocks))
-    arguments = (x, words(weight), weight.scales, y, x.shape[0])
-    sizes = {"N": rows, "K": k, "BLOCKS": blocks}
-    grid = (programs * x.shape[0],)
-    launch(device_code._matvec, grid, x.device, *arguments, **sizes, **meta(x, weight, act_tile, tile))
+    grid = (-(-rows // tile.rows) * x.shape[0],)
+    launch(device_code._matvec, grid, x.device, *arguments, N=rows, K=k, **meta(x, weight, act_tile, tile))
     return y
 
 
-def default_tile(rows: int, k_tiles: int) -> tuple[DecodeTile, int]:
-    """Tile and blocks for N = `rows`: programs enough for all multiprocessors, then all loads at once."""
-    tiles = 1 << (k_tiles - 1).bit_length()
-    return DecodeTile(8 if rows < MANY_ROWS else 32, tiles, min(16, max(4, tiles // 4))), 1
+def default_tile(rows: int, k_tiles: int, group: int) -> DecodeTile:
+    """Few rows: programs enough for all multiprocessors. Many: all loads of a program at once."""
+    tiles = power_of_two(k_tiles)
+    warps = min(16, max(4, tiles // 4))
+    if rows < MANY_ROWS:
+        return DecodeTile(8, tiles, warps)
+    if group < TILE:
+        # More scales: a limit of registers would spill.
+        return DecodeTile(32, tiles, warps)
+    return DecodeTile(16, tiles, warps, registers=REGISTERS)

@@ -12,7 +12,7 @@ from kernels.quantize import padded_k, quantize_rows, silu_mul_quantize, whole_r
 from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS, Routing, route_and_quantize
 from kernels.target import launch, target_of
-from kernels.tuning import SAFE_TILE, Tile, block_m_for
+from kernels.tuning import RING_BLOCK_MS, SAFE_TILE, Tile, block_m_for
 from kernels.weighted_sum import weighted_sum
 
 INTERPRETER_TILE = Tile(2048, 4, 1)
@@ -59,7 +59,7 @@ def moe_w4a8_integer(
     require_choice("block_m", block_m, BLOCK_MS)
     width, inter = padded_k(hidden), padded_k(w2.shape[2])
     routing, codes, scales = route_and_quantize(x, topk_ids, experts, block_m, whole_row(width), width)
-    if ring.supported(target_of(x.device)) and block_m <= 64 and w2.shape[2] % 8 == 0:
+    if ring.supported(target_of(x.device)) and block_m in RING_BLOCK_MS and ring.fits(hidden, w2.shape[2]):
         act = ring.integer_gemm(codes, scales, w1, routing, RingTile(8), gated=True)
         codes, scales = quantize_rows(act, whole_row(inter), inter, counts=routing.count)
         y = ring.integer_gemm(codes, scales, w2, routing, RingTile(8), gated=False)
@@ -112,7 +112,9 @@ def _check(
     require_tensor("x", x, torch.bfloat16, 2)
     for name, weight in (("w1", w1), ("w2", w2)):
         if not isinstance(weight, IntegerWeight):
-            raise TypeError(f"{name} is a {type(weight).__name__}; it must be an IntegerWeight: see pack_integer")
+            raise TypeError(
+                f"{name} is a {type(weight).__name__}; it must be an IntegerWeight: see pack_integer"
+            )
         if weight.packed.device != x.device:
             raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
     tokens, hidden = x.shape

@@ -13,11 +13,19 @@ from kernels import _moe_w4a8 as device_code
 from kernels import ring
 from kernels.checks import require_choice, require_shape, require_tensor
 from kernels.decode import DecodeTile, decode_down, decode_gate_up
-from kernels.quantize import ACT_TILES, PackedWeight, padded_k, quantize_rows, silu_mul, silu_mul_quantize
+from kernels.quantize import (
+    ACT_TILES,
+    TILE,
+    PackedWeight,
+    padded_k,
+    quantize_rows,
+    silu_mul,
+    silu_mul_quantize,
+)
 from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS, Routing, align_experts, route_and_quantize
 from kernels.target import launch, roomy, target_of
-from kernels.tuning import PATHS, Plan, Problem, Tile, plan_for
+from kernels.tuning import PATHS, RING_BLOCK_MS, Plan, Problem, Tile, plan_for
 from kernels.weighted_sum import weighted_sum
 
 VARIANTS = ("hoisted", "in_loop")
@@ -70,7 +78,7 @@ def moe_w4a8(
     out = torch.empty_like(x)
     if not problem.m:
         return out
-    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, variant)
+    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, problem)
     if plan.path == "slots":
         up, down = cast(DecodeTile, plan.gemm1), cast(DecodeTile, plan.gemm2)
         act = decode_gate_up(x, w1, topk_ids, act_tile=act_tile, tile=up)
@@ -78,7 +86,7 @@ def moe_w4a8(
         return out
     if variant == "in_loop":
         y, routing = _in_loop(x, w1, w2, topk_ids, act_tile, plan)
-    elif plan.path == "ring" and w2.shape[2] % 8 == 0:
+    elif plan.path == "ring":
         y, routing = _ring(x, w1, w2, topk_ids, act_tile, plan)
     else:
         y, routing = _blocks(x, w1, w2, topk_ids, act_tile, plan)
@@ -178,17 +186,22 @@ def grouped_gemm(
         FLOAT_DOT=target.backend == "cpu",
         num_warps=tile.warps,
         num_stages=tile.stages,
-        # Sums and dots of up to 32 tokens a thread fit in half of what there is.
-        **roomy(target, 128 if routing.block_m * tile.block_n <= 1024 * tile.warps else 255),
+        # 32 sums of a thread, or quantizing, leave few registers.
+        **(roomy(target) if scales is None or routing.block_m * tile.block_n >= 1024 * tile.warps else {}),
     )
     return out
 
 
-def _sound(plan: Plan, variant: str) -> Plan:
+def _sound(plan: Plan, problem: Problem) -> Plan:
     """A plan that the caller made."""
-    require_choice("plan.path", plan.path, ("blocks",) if variant == "in_loop" else PATHS)
+    require_choice("plan.path", plan.path, ("blocks",) if problem.variant == "in_loop" else PATHS)
     if plan.path != "slots":
-        require_choice("plan.block_m", plan.block_m, BLOCK_MS)
+        require_choice("plan.block_m", plan.block_m, RING_BLOCK_MS if plan.path == "ring" else BLOCK_MS)
+    if plan.path == "ring" and not ring.fits(problem.hidden, problem.inter):
+        raise ValueError(
+            f"plan.path is 'ring' for hidden {problem.hidden}, inter {problem.inter}: both must be multiples "
+            f"of 8 above {TILE}"
+        )
     return plan
 
 

@@ -11,7 +11,7 @@ import torch
 
 from kernels import _quantize as device_code
 from kernels.checks import require_choice, require_shape, require_tensor
-from kernels.target import INTERPRETED, launch
+from kernels.target import INTERPRETED, launch, overlap, target_of
 
 TILE = 128
 """Weights along K of one packed tile: 64 bytes a row, two halves that fill an INT8 dot whatever the group."""
@@ -179,6 +179,7 @@ def quantize_rows(
         COPIES=copies,
         SCALES_STRIDE=scales.shape[1],
         **sizes,
+        **overlap(target_of(x.device)),
     )
     return codes, scales
 

@@ -8,31 +8,41 @@ from typing import Any
 
 import torch
 
+from kernels.checks import require_choice
 from kernels.integer import IntegerWeight
 from kernels.quantize import TILE, PackedWeight
 from kernels.routing import Routing
-from kernels.target import Target, launch, multiprocessors
+from kernels.target import Target, launch, multiprocessors, overlap, target_of
 
 ARCH = "90"
 """Warp-group matrix instructions with a register operand are Hopper's alone."""
 ROWS = 256
 """Weight rows of a tile: 64 for each of four warp groups."""
-REGISTERS = 112
-"""Of a thread that computes: what four such warp groups and one that copies can have."""
 SHARED_BYTES = 227 * 1024
 """What a program of this architecture may hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class RingTile:
-    """How the GEMM is cut: K-tiles (128 weights) that the ring holds."""
+    """How the GEMM is cut.
+
+    Attributes:
+        stages: K-tiles (128 weights) that the ring holds at most; fewer where there is no room.
+        warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less.
+    """
 
     stages: int
+    warp_groups: int = 4
 
 
 def supported(target: Target) -> bool:
     """Whether `grouped_gemm` compiles for `target`."""
     return target.backend == "cuda" and target.arch == ARCH
+
+
+def fits(hidden: int, inter: int) -> bool:
+    """Whether the copies are aligned and the K-loops longer than a step: so they are in every real model."""
+    return hidden % 8 == 0 and inter % 8 == 0 and min(hidden, inter) > TILE
 
 
 def most_stages(block_m: int, group: int, act_tile: int, *, gated: bool) -> int:
@@ -65,8 +75,14 @@ def grouped_gemm(
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
     """
+    require_choice("tile.warp_groups", tile.warp_groups, (2, 4))
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
-    sizes = {"W_SCALES": TILE // weight.group, "X_SCALES": TILE // act_tile, "STAGES": stages}
+    sizes = {
+        "W_SCALES": TILE // weight.group,
+        "X_SCALES": TILE // act_tile,
+        "STAGES": stages,
+        "WARP_GROUPS": tile.warp_groups,
+    }
     return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes)
 
 
@@ -81,7 +97,7 @@ def integer_gemm(
 ) -> torch.Tensor:
     """`grouped_gemm` with integer multipliers of groups: the K-loop in INT32. `scales`: fp32 [1, rows]."""
     stages = min(tile.stages, most_stages(routing.block_m, TILE, TILE, gated=gated))
-    sizes = {"W_SCALES": 1, "X_SCALES": 0, "STAGES": stages}
+    sizes = {"W_SCALES": 1, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
     tensors = (weight.packed, weight.multipliers, weight.row_scales)
     return _launch(codes, scales, *tensors, routing, gated, sizes)
 
@@ -116,9 +132,9 @@ def _launch(
         K_TILES=k_tiles,
         BLOCK_M=routing.block_m,
         GATED=gated,
-        REGISTERS=REGISTERS,
         num_warps=4,
         **sizes,
+        **overlap(target_of(codes.device)),
     )
     return out
 

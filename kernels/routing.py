@@ -225,5 +225,5 @@ def _place(
         # The attribute lets this launch start before the one in front of it ends. That one has no such
         # attribute: whatever ran before it has ended, so only what it writes itself has to be waited for.
         **({"launch_pdl": True} if overlap else {}),
-        **roomy(target, 128),
+        **roomy(target),
     )

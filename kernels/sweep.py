@@ -103,7 +103,7 @@ def tiles(work: Work, cut: Cut, gemm: str) -> list[AnyTile]:
     """Tiles worth a try."""
     path, block_m = cut
     if path == "ring":
-        return [RingTile(8)]
+        return [RingTile(8, 4), RingTile(8, 2)]
     return [*(decode_tiles(work, gemm) if path == "slots" else block_tiles(block_m))]
 
 

@@ -14,8 +14,8 @@ INTERPRETED = bool(triton.knobs.runtime.interpret)
 """Whether device code runs in Triton's interpreter: decided when it is imported, as Triton does."""
 
 
-MEASURED_ARCH = 90
-"""Compute capability, in tens, that the kernels were measured on."""
+NO_SPILLS = ("80", "90")
+"""Where ptxas spills nothing by itself: its own choice stays, which on Hopper is what was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,17 @@ def target_of(device: torch.device) -> Target:
     return Target(str(found.backend), str(found.arch), name)
 
 
+def overlap(target: Target) -> dict[str, object]:
+    """Options of a launch that may begin while the one before it ends; its kernel waits before it reads.
+
+    Every kernel so launched waits first of all, in all its programs: whoever waits for it then knows that
+    all before it is done as well.
+    """
+    if target.backend == "cuda" and int(target.arch) >= 90:
+        return {"OVERLAP": True, "launch_pdl": True}
+    return {"OVERLAP": False}
+
+
 def multiprocessors(device: torch.device) -> int:
     """Multiprocessors of `device`; of a GPU that is not there, those of an H100 or H200."""
     if device.type == "cuda":
@@ -63,13 +74,12 @@ def multiprocessors(device: torch.device) -> int:
     return 132
 
 
-def roomy(target: Target, registers: int) -> dict[str, int]:
-    """Launch option that gives a thread up to so many registers: with it the kernel does not spill.
+def roomy(target: Target) -> dict[str, int]:
+    """Launch option of a kernel of up to 8 warps: as many registers as there are, rather than a spill.
 
-    Left to itself, ptxas spills a few words to run one more program at a time on some architectures. On the
-    one that was measured it does not, and its own choice stays.
+    Left to itself, ptxas spills a few words to run one more program at a time on some architectures.
     """
-    return {"maxnreg": registers} if target.backend == "cuda" and int(target.arch) != MEASURED_ARCH else {}
+    return {"maxnreg": 255} if target.backend == "cuda" and target.arch not in NO_SPILLS else {}
 
 
 def launch(kernel: Any, grid: Sequence[int], device: torch.device, *arguments: Any, **options: Any) -> None:

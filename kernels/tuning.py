@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.decode import DecodeTile
-from kernels.ring import RingTile, supported
+from kernels.ring import RingTile, fits, supported
 from kernels.target import Target
 
 FOLDER = Path(__file__).parent / "tuned"
@@ -94,7 +94,7 @@ def plan_for(target: Target, problem: Problem) -> Plan:
     if table is None:
         return fallback_plan(problem)
     plan = nearest(table.rows, problem)
-    if plan.path == "ring" and not supported(target):
+    if plan.path == "ring" and not (supported(target) and fits(problem.hidden, problem.inter)):
         return Plan("blocks", plan.block_m, SAFE_TILE, SAFE_TILE)
     return plan
 

@@ -7,7 +7,7 @@ import torch
 from kernels import _sum as device_code
 from kernels.checks import require_shape, require_tensor
 from kernels.quantize import power_of_two
-from kernels.target import INTERPRETED, launch
+from kernels.target import INTERPRETED, launch, overlap, target_of
 
 COLUMNS = 1024
 """Of one program: 16 bytes for each of 128 threads."""
@@ -57,5 +57,6 @@ def weighted_sum(
             TOP_K=top_k,
             BLOCK_ROWS=rows,
             BLOCK_COLS=cols,
+            **overlap(target_of(y.device)),
         )
     return out

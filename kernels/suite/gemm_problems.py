@@ -28,8 +28,8 @@ from kernels.tuning import Problem as Choice
 SMALL_GEMM_TOKENS = 64
 """What Triton's interpreter gets: 32 slots for each of its experts, a whole block."""
 TOLERANCE = 0.004
-"""Codes and weights are exact here: what is left is bf16. Expected: 0.17 %; 0.3 % where SiLU is a launch of its
-own, which rounds in between."""
+"""Codes and weights are exact here: what is left is bf16. Expected: 0.17 %; 0.3 % where SiLU is a launch of
+its own, which rounds in between."""
 INTEGER_TOLERANCE, WIDE_INTEGER_TOLERANCE, WIDE = 0.03, 0.045, 4096
 """RMS relative error of the integer mode that passes; one scale fits a wider row worse. Expected: 2.4 % for
 rows of 2048 and 512, 3.6 % for rows of 4096 and 14336."""

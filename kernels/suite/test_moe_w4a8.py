@@ -34,6 +34,10 @@ MODELS = [
     if shape is not QWEN35_35B
 ]
 """The other models, at their largest group."""
+INTEGER = [
+    pytest.param(shape, m, id=f"{shape.name},m={m}")
+    for shape, m in ((QWEN35_35B, 1696), (QWEN35_35B, 4096), (MIXTRAL_8X7B, 1600))
+]
 
 
 @shapes
@@ -88,11 +92,7 @@ def test_models_baseline(gpu_benchmark: Any, shape: Shape, m: int, group: int, v
 
 
 @full
-@pytest.mark.parametrize(
-    ("shape", "m"),
-    [(QWEN35_35B, 1696), (QWEN35_35B, 4096), (MIXTRAL_8X7B, 1600)],
-    ids=lambda value: value.name if isinstance(value, Shape) else f"m={value}",
-)
+@pytest.mark.parametrize(("shape", "m"), INTEGER)
 @pytest.mark.parametrize("group", [128], ids="g={}".format)
 def test_integer(gpu_benchmark: Any, shape: Shape, m: int, group: int) -> None:
     """Integer multipliers of groups, one scale a token: numerics, and a gate, of its own."""

@@ -1,56 +1,152 @@
-"""Machine code of the tuned tiles, compiled for an H200 that is not here: no spills, WGMMA, wide loads."""
+"""Machine code of whole ops for GPUs that are not here: what is launched, how it loads, and no spills."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import triton
 
+from kernels.matvec_w4 import matvec_w4
+from kernels.moe_integer import moe_w4a8_integer
 from kernels.moe_w4a8 import moe_w4a8
-from kernels.shapes import QWEN35_35B
+from kernels.shapes import GPT_OSS_120B, MIXTRAL_8X7B, QWEN35_35B, Shape
+from kernels.suite.gemm_problems import integer_problem
 from kernels.suite.problems import moe_problem
-from kernels.tuning import FOLDER, load_table
+from kernels.suite.test_matvec import matvec_problem
 from perfsuite.static.offline import Compiled, compile_op
 
-ROWS = [problem for problem, _ in load_table(FOLDER / "NVIDIA_H200.json").rows]
-CASES = [(row.m, row.group, row.variant) for row in ROWS]
+pytestmark = pytest.mark.filterwarnings("ignore:no tiles are tuned")
+TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100")
+PORTABLE = tuple(target for target in TARGETS if target != "sm_90")
+DECODE = ["_gate_up", "_down"]
+SORT = ["_count_experts", "_place_slots"]
+RING = ["_grouped", "_quantize_rows", "_grouped", "_weighted_sum"]
+BLOCKS = ["_gemm", "_silu_mul_quantize", "_gemm", "_weighted_sum"]
+IN_LOOP = ["_gemm", "_silu_mul", "_gemm", "_weighted_sum"]
+MOE = [
+    (QWEN35_35B, 1, 128, 128, "hoisted"),
+    (QWEN35_35B, 64, 128, 128, "hoisted"),
+    (QWEN35_35B, 1696, 128, 128, "hoisted"),
+    (QWEN35_35B, 1696, 128, 128, "in_loop"),
+    (QWEN35_35B, 1696, 32, 32, "hoisted"),
+    (QWEN35_35B, 1696, 32, 32, "in_loop"),
+    (MIXTRAL_8X7B, 1600, 128, 128, "hoisted"),
+    (GPT_OSS_120B, 1, 32, 128, "hoisted"),
+    (GPT_OSS_120B, 2048, 32, 128, "hoisted"),
+]
+"""Shape, tokens, group, activation tile, variant: every path, both widths of K, both scales."""
 
 
-def compiled(m: int, group: int, variant: str) -> Compiled:
-    problem = moe_problem(QWEN35_35B, m, group, act_tile=group, variant=variant)
+@cache
+def moe(
+    target: str, shape: Shape, m: int, group: int = 128, act_tile: int = 128, variant: str = "hoisted"
+) -> Compiled:
     with torch.device("meta"):
-        arguments = problem.inputs(0)
-    return compile_op(moe_w4a8, arguments, "sm_90")
+        arguments = moe_problem(shape, m, group, act_tile=act_tile, variant=variant).inputs(0)
+    return compile_op(moe_w4a8, arguments, target)
 
 
-def sass(binary: bytes, folder: Path) -> str:
-    file = folder / "kernel.cubin"
-    file.write_bytes(binary)
-    command = [triton.knobs.nvidia.nvdisasm.path, "-c", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+@cache
+def integer(target: str) -> Compiled:
+    with torch.device("meta"):
+        arguments = integer_problem(MIXTRAL_8X7B, 1600).inputs(0)
+    return compile_op(moe_w4a8_integer, arguments, target)
 
 
-@pytest.mark.parametrize(("m", "group", "variant"), CASES)
-def test_the_machine_code_is_what_was_meant(m: int, group: int, variant: str, tmp_path: Path) -> None:
-    result = compiled(m, group, variant)
-    gemms = [kernel for kernel in result.launches.kernels if kernel.name.startswith("_gemm")]
-    assert [kernel.name for kernel in gemms] == ["_gemm1", "_gemm2"]
+@cache
+def matvec(target: str, group: int) -> Compiled:
+    with torch.device("meta"):
+        arguments = matvec_problem(12352, group, act_tile=group).inputs(0)
+    return compile_op(matvec_w4, arguments, target)
+
+
+def names(result: Compiled) -> list[str]:
+    return [kernel.name for kernel in result.launches.kernels]
+
+
+def spilled(result: Compiled) -> list[tuple[str, int | None, int | None]]:
+    kernels = result.launches.kernels
+    return [(k.name, k.spills, k.stack_bytes) for k in kernels if k.spills or k.stack_bytes]
+
+
+def sass(result: Compiled, name: str, folder: Path) -> list[str]:
+    """Listings of all kernels of that name."""
+    found = []
     for kernel in result.launches.kernels:
-        assert (kernel.name, kernel.spills, kernel.stack_bytes) == (kernel.name, 0, 0)
-    for kernel in gemms:
-        code = sass(result.binaries[kernel.hash], tmp_path)
-        assert "IGMMA" in code, "the dots are not WGMMA"
+        if kernel.name == name:
+            file = folder / "kernel.cubin"
+            file.write_bytes(result.binaries[kernel.hash])
+            command = [triton.knobs.nvidia.nvdisasm.path, "-c", str(file)]
+            found.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found, f"{name} is not among {names(result)}"
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", MOE, ids=lambda case: "-".join(map(str, (case[0].name, *case[1:]))))
+def test_no_kernel_of_the_whole_op_spills(case: tuple[Shape, int, int, int, str], target: str) -> None:
+    assert spilled(moe(target, *case)) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("group", [32, 128])
+def test_the_dense_product_spills_nowhere(group: int, target: str) -> None:
+    assert names(matvec(target, group)) == ["_matvec"]
+    assert spilled(matvec(target, group)) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_integer_mode_spills_nowhere(target: str) -> None:
+    assert spilled(integer(target)) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_decode_sorts_nothing(target: str) -> None:
+    assert names(moe(target, QWEN35_35B, 1)) == DECODE
+
+
+def test_prefill_sorts_in_two_launches_and_few_tokens_in_one() -> None:
+    assert names(moe("sm_90", QWEN35_35B, 1696)) == SORT + RING
+    assert names(moe("sm_90", QWEN35_35B, 64)) == SORT[1:] + RING
+    assert names(moe("sm_90", QWEN35_35B, 1696, variant="in_loop")) == SORT + IN_LOOP
+
+
+@pytest.mark.parametrize("target", PORTABLE)
+def test_other_gpus_have_the_portable_product(target: str) -> None:
+    assert names(moe(target, QWEN35_35B, 1696)) == SORT + BLOCKS
+    assert names(moe(target, QWEN35_35B, 64)) == SORT[1:] + BLOCKS
+
+
+def test_hoppers_product_has_wide_dots_and_copies(tmp_path: Path) -> None:
+    for code in sass(moe("sm_90", QWEN35_35B, 1696), "_grouped", tmp_path):
+        assert "IGMMA.64x" in code, "the dots are not WGMMA"
         assert "IMMA." not in code.replace("IGMMA", ""), "some dots are mma.sync"
+        assert "UTMALDG" in code and "UTMASTG" in code, "something is not copied by TMA"
+        assert not re.search(r"LDG\.E\.[US]8", code), "something is loaded byte by byte"
+
+
+@pytest.mark.parametrize(("target", "dot"), [("sm_80", "IMMA."), ("sm_90", "IGMMA.64x")])
+def test_the_portable_product_loads_weights_sixteen_bytes_at_a_time(
+    target: str, dot: str, tmp_path: Path
+) -> None:
+    # On Hopper only the baseline takes it.
+    variant = "in_loop" if target == "sm_90" else "hoisted"
+    for code in sass(moe(target, QWEN35_35B, 1696, variant=variant), "_gemm", tmp_path):
+        assert dot in code
         assert re.search(r"LDGSTS\.E\.(BYPASS\.)?128", code), "weights are not loaded 16 bytes at a time"
         assert not re.search(r"LDG(STS)?\.E\.[US]8", code), "something is loaded byte by byte"
 
 
-def test_decode_sorts_nothing_and_prefill_sorts_in_two_launches() -> None:
-    decode = [kernel.name for kernel in compiled(1, 128, "hoisted").launches.kernels]
-    assert decode == ["_gemm1", "_silu_mul_quantize", "_gemm2", "_weighted_sum"]
-    prefill = [kernel.name for kernel in compiled(1696, 128, "hoisted").launches.kernels]
-    assert prefill == ["_count_experts", "_place_slots", "_quantize_rows", *decode]
+@pytest.mark.parametrize("name", [*DECODE, "_matvec"])
+def test_a_few_tokens_load_sixteen_bytes_and_multiply_four(name: str, tmp_path: Path) -> None:
+    result = matvec("sm_90", 128) if name == "_matvec" else moe("sm_90", QWEN35_35B, 1)
+    (code,) = sass(result, name, tmp_path)
+    assert "IDP.4A.S8.S8" in code, "the products are not of four bytes"
+    # EF: read once, let others stay in the cache.
+    assert re.search(r"LDG\.E\.(EF\.)?128", code), "weights are not loaded 16 bytes at a time"
+    assert not re.search(r"LDG\.E\.[US]8", code), "something is loaded byte by byte"

@@ -10,18 +10,32 @@ import torch
 
 import kernels
 from kernels import reference
+from kernels.integer import MOST_MULTIPLIER, pack_integer, random_integer_weight, unpack_integer
+from kernels.moe_integer import moe_w4a8_integer
 from kernels.moe_w4a8 import moe_w4a8
-from kernels.quantize import PackedWeight, pack_codes, pack_int4, quantize_rows, random_weight, unpack_int4
-from kernels.routing import align_experts, most_blocks
+from kernels.quantize import (
+    GROUPS,
+    TILE,
+    PackedWeight,
+    pack_codes,
+    pack_int4,
+    padded_k,
+    quantize_rows,
+    random_weight,
+    unpack_int4,
+)
+from kernels.ring import RingTile
+from kernels.routing import align_experts, most_blocks, route_and_quantize
 from kernels.shapes import QWEN35_35B, SHAPES
 from kernels.suite import problems
+from kernels.tuning import SAFE_TILE, Plan
 
 
-@pytest.mark.parametrize("group", [32, 64, 128])
+@pytest.mark.parametrize("group", GROUPS)
 def test_packing_keeps_every_code(group: int) -> None:
     codes = torch.randint(-8, 8, (2, 6, 256), dtype=torch.int8)
     ones = torch.ones(2, 256 // group, 6, dtype=torch.bfloat16)
-    weight = PackedWeight(pack_codes(codes, group), ones, group, (2, 6, 256))
+    weight = PackedWeight(pack_codes(codes), ones, group, (2, 6, 256))
     assert torch.equal(unpack_int4(weight), codes.float())
     assert torch.equal(unpack_int4(weight, torch.tensor([1])), codes[1:].float())
 
@@ -36,9 +50,21 @@ def test_packing_is_within_half_a_step(k: int, group: int) -> None:
 
 
 def test_low_nibbles_hold_the_first_half_of_a_tile() -> None:
-    codes = torch.zeros(1, 1, 64, dtype=torch.int8)
-    codes[0, 0, 3], codes[0, 0, 32 + 3] = -1, 5
-    assert pack_codes(codes, 32)[0, 0, 0, 3] == 0x5F
+    codes = torch.zeros(1, 2, 2 * TILE, dtype=torch.int8)
+    codes[0, 1, TILE + 3], codes[0, 1, TILE + 64 + 3] = -1, 5
+    packed = pack_codes(codes)
+    assert packed.shape == (1, 2, 2, TILE // 2)
+    assert packed[0, 1, 1, 3] == 0x5F
+    assert packed.count_nonzero() == 1
+
+
+@pytest.mark.parametrize(("k", "padded"), [(32, 128), (128, 128), (160, 256), (2880, 2944)])
+def test_padding_to_a_tile_weighs_nothing(k: int, padded: int) -> None:
+    assert padded_k(k) == padded
+    for weight in (random_weight(2, 3, k, 32), pack_int4(torch.randn(2, 3, k), 32)):
+        assert weight.scales.shape == (2, padded // 32, 3)
+        assert not weight.scales[:, k // 32 :].any()
+        assert weight.scales[:, : k // 32].all()
 
 
 def layer(m: int = 4) -> dict[str, Any]:
@@ -82,6 +108,32 @@ def test_wrong_arguments_are_refused_by_name(
         moe_w4a8(**{**layer(), **change})
 
 
+@pytest.mark.parametrize("wrong", [-1, 4, 2**40])
+def test_debug_refuses_ids_out_of_range_by_name(wrong: int) -> None:
+    arguments = layer()
+    arguments["topk_ids"][2, 1] = arguments["topk_ids"][3, 0] = wrong
+    words = rf"topk_ids\[2, 1\] is {wrong}; experts are 0 to 3 \(2 ids are out of range\)"
+    with pytest.raises(ValueError, match=words):
+        moe_w4a8(**arguments, debug=True)
+
+
+@pytest.mark.parametrize(
+    ("variant", "plan", "words"),
+    [
+        ("hoisted", Plan("heaps", 16, SAFE_TILE, SAFE_TILE), "plan.path is 'heaps'"),
+        ("hoisted", Plan("blocks", 24, SAFE_TILE, SAFE_TILE), "plan.block_m is 24"),
+        (
+            "in_loop",
+            Plan("ring", 16, RingTile(8), RingTile(8)),
+            "plan.path is 'ring'; it must be one of 'blocks'",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(variant: str, plan: Plan, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        moe_w4a8(**layer(), variant=variant, plan=plan)
+
+
 def test_a_group_must_fit() -> None:
     with pytest.raises(ValueError, match="group is 48"):
         pack_int4(torch.zeros(1, 2, 96), 48)
@@ -97,6 +149,40 @@ def test_a_group_must_fit() -> None:
 def test_the_cpu_needs_the_interpreter() -> None:
     with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
         moe_w4a8(**layer())
+
+
+def integer_layer() -> dict[str, Any]:
+    weights = {"w1": random_integer_weight(4, 128, 128), "w2": random_integer_weight(4, 128, 64)}
+    return layer() | {"x": torch.zeros(4, 128, dtype=torch.bfloat16)} | weights
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"w1": random_weight(4, 128, 128, 128)}, TypeError, "w1 is a PackedWeight"),
+        ({"x": torch.zeros(4, 64, dtype=torch.bfloat16)}, ValueError, "w1.shape"),
+        ({"topk_weights": torch.ones(4, 3)}, ValueError, "topk_weights has shape"),
+        ({"block_m": 24}, ValueError, "block_m is 24"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_integer_mode_refuses_by_name(change: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        moe_w4a8_integer(**{**integer_layer(), **change})
+
+
+def test_integer_packing_is_near_the_weights_and_needs_whole_groups() -> None:
+    weight = torch.randn(2, 6, 256)
+    packed = pack_integer(weight)
+    steps = packed.row_scales[..., None] * packed.multipliers.float().transpose(1, 2)
+    error = (unpack_integer(packed) - weight).abs()
+    # bf16 has no part in it: half a step, but for the rounding of fp32.
+    assert (error <= steps.repeat_interleave(TILE, -1) * 0.5001).all()
+    assert packed.multipliers.max() == MOST_MULTIPLIER
+    with pytest.raises(ValueError, match="K in 128s"):
+        pack_integer(torch.randn(2, 6, 160))
+    with pytest.raises(TypeError, match=r"weight is torch\.int8"):
+        pack_integer(torch.zeros(1, 2, 128, dtype=torch.int8))
 
 
 @pytest.mark.parametrize("m", [1, 100])
@@ -156,6 +242,8 @@ def test_shapes_allow_their_groups() -> None:
 
 def test_the_package_names_its_ops() -> None:
     assert kernels.align_experts is align_experts
+    assert kernels.route_and_quantize is route_and_quantize
+    assert {getattr(kernels, name).__name__ for name in kernels.__all__} == set(kernels.__all__)
     with pytest.raises(AttributeError, match="its ops are"):
         _ = kernels.nothing
 

@@ -71,6 +71,16 @@ def test_options_of_the_launch_are_told(meta: Meta) -> None:
     (kernel,) = launches.kernels
     assert (kernel.warps, kernel.stages) == (8, 2) and kernel.shared_bytes
     assert "b_ptr=bf16[128,64]{1,128}" in launches.order[0]
+    assert kernel.arguments == {"K": 128, "TILE": 64}, "defaults are not told"
+
+
+def test_a_launch_that_may_overlap_the_one_before_is_another(meta: Meta) -> None:
+    def op(**options: bool) -> None:
+        static_ops.scale_kernel[(8,)](meta(1000), meta(1000), 1000, 2.0, BLOCK=128, **options)
+
+    alone, overlapping = (compile_launches(op, options, "sm_90") for options in ({}, {"launch_pdl": True}))
+    assert overlapping.kernels[0].arguments["launch_pdl"] is True
+    assert overlapping.kernels[0].hash == alone.kernels[0].hash and not overlapping.same_code(alone)
 
 
 def test_torch_ops_that_work_are_listed_and_others_are_not(meta: Meta) -> None:
@@ -174,12 +184,6 @@ def test_patches_go_away_after_an_error(meta: Meta) -> None:
 def test_an_unknown_triton_is_named() -> None:
     with pytest.raises(MachineError, match=r"JITFunction\.fly"), replaced(JITFunction, "fly", lambda f: f):
         pass
-
-
-def test_gluon_kernels_go_the_same_way() -> None:
-    from triton.experimental.gluon._runtime import GluonJITFunction
-
-    assert "run" not in vars(GluonJITFunction) and issubclass(GluonJITFunction, JITFunction)
 
 
 def test_the_interpreter_records_nothing_and_works(tmp_path: Path) -> None:
