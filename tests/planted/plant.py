@@ -1,9 +1,10 @@
 """Plant a slow-down of known size in the kernels of a checkout: what the gate is proven on.
 
-`python tests/planted/plant.py TREE SHARE` makes every case of `moe_w4a8` slower by that share: each program
-of one kernel of the op, all of whose programs run at once, does a number of dependent steps more. How many is
-a table by problem, from the case's measured time and the measured time of a step (`steps.json`); 0 plants the
-machinery alone, which is what the slow-downs are compared with.
+`python tests/planted/plant.py TREE SHARE` makes every ordinary case of the suite slower by that share: the
+programs of one kernel that the case launches do a number of dependent steps more, those that run last where
+not all run at once. How many is a table by problem, from the case's measured time and the measured time of a
+step (`steps.json`); 0 plants the machinery alone, which is what the slow-downs are compared with. The
+machinery is in four kernels; of the launches of a call, one has steps to do.
 """
 
 from __future__ import annotations
@@ -11,78 +12,146 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
+from kernels.shapes import QWEN35_35B, Shape
 from kernels.suite.test_correctness import ACT_TILE as TOY_TILE
 from kernels.suite.test_correctness import CONFIGURATIONS
-from kernels.suite.test_moe_w4a8 import ACT_TILE, QWEN35_35B
+from kernels.suite.test_moe_w4a8 import ACT_TILE
+from kernels.tuning import Problem
 
 MEASURED = Path(__file__).with_name("steps.json")
-"""Case → its time with the machinery alone, and the time of a step (of 2,000), both on an H200."""
-STEPS = """    # Planted: xorshift32, which never reaches 0, so that nothing changes but the time.
-    mixed = (tl.program_id(0) + 1).to(tl.uint32)
-    for _ in range(STEPS):
-        mixed ^= mixed << 13
-        mixed ^= mixed >> 17
-        mixed ^= mixed << 5
-"""
+"""Case → its time with the machinery alone, and the time of a step (of 2,000), both on an H200. Cases that
+nothing was planted in then are under "estimated"."""
+PLANTED_KERNELS = ("_down", "_place_slots", "_quantize_rows", "_silu_mul_quantize")
+"""Those with the machinery."""
+DEVICE_CODE = '''"""Planted extra work."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def spent(EXTRA, AT_ONCE: tl.constexpr):
+    """True, after so many dependent steps of all programs; of more than AT_ONCE, of the last 132 alone.
+
+    One for each multiprocessor: they are the last to end, and their steps are not hidden. xorshift32 never
+    reaches 0, so that nothing changes but the time.
+    """
+    program, programs = tl.program_id(0), tl.num_programs(0)
+    mixed = (program + 1).to(tl.uint32)
+    if (programs <= AT_ONCE) | (program >= programs - 132):
+        for _ in range(EXTRA):
+            mixed ^= mixed << 13
+            mixed ^= mixed >> 17
+            mixed ^= mixed << 5
+    return mixed != 0
+'''
+DOWN_AT_ONCE = 528
+"""Programs of `_down`: four for each of 132 multiprocessors, by its registers."""
+AT_ONCE = 2112
+"""Of the others: sixteen for each. `_place_slots` holds fewer, and has fewer in every case of the suite."""
+HOST_CODE = '''"""Steps of planted extra work, by problem."""
+
+from dataclasses import astuple
+
+FIXED = {fixed!r}
+PLANTED = {planted!r}
+current = 0
+
+
+def steps(*problem):
+    return PLANTED.get(problem, 0) if FIXED is None else FIXED
+
+
+def begin(problem):
+    """A call of the whole op."""
+    global current
+    current = steps("moe_w4a8", *astuple(problem))
+
+
+def take():
+    """Steps of the call that is under way: for one launch of it."""
+    global current
+    found, current = current, 0
+    return found
+'''
+
+
+def _jit(kernel: str) -> tuple[str, str]:
+    # Unlike other integers, EXTRA gets no code of its own where it is 1 or a multiple of 16.
+    return f"@triton.jit\ndef {kernel}(", f'@triton.jit(do_not_specialize=["EXTRA"])\ndef {kernel}('
+
+
+def _after(first: str, added: str, then: str) -> tuple[str, str]:
+    return f"{first}{then}", f"{first}{added}{then}"
+
+
+_SPENT = "from kernels._planted import spent\n"
+_PLANTED = "from kernels import planted\n"
+_EXTRA = "    EXTRA,\n"
+_IF_SPENT = f" & spent(EXTRA, {AT_ONCE})"
+_STEPS = '        planted.steps("{}", rows, {}, act_tile) if counts is None else 0,\n'
+"""With counts, quantizing is a part of the whole op."""
 CHANGES: dict[str, Sequence[tuple[str, str]]] = {
+    "_decode.py": (
+        _jit("_down"),
+        _after("", _SPENT, "from kernels._quantize import"),
+        _after("    out_ptr,\n", _EXTRA, "    # shape\n    EXPERTS: tl.constexpr,\n    N: tl.constexpr"),
+        ("acc)), mask=row < N)", f"acc)), mask=(row < N) & spent(EXTRA, {DOWN_AT_ONCE}))"),
+    ),
+    "decode.py": (
+        _after("", _PLANTED, "from kernels import _decode as"),
+        _after("(act, words(w2), w2.scales, topk_weights, topk_ids, out", ", planted.take()", ")"),
+    ),
     "_routing.py": (
-        ("@triton.jit\ndef _place_slots(", '@triton.jit(do_not_specialize=["STEPS"])\ndef _place_slots('),
-        (
-            "    CHUNKS,\n    EXPERTS: tl.constexpr,\n    # meta\n    BLOCK_M",
-            "    CHUNKS,\n    STEPS,\n    EXPERTS: tl.constexpr,\n    # meta\n    BLOCK_M",
-        ),
-        (
-            "    chunk = tl.program_id(0)\n    total, before",
-            f"{STEPS}    chunk = tl.program_id(0)\n    total, before",
-        ),
-        ("    live = block < BLOCKS\n", "    live = (block < BLOCKS) & (mixed != 0)\n"),
+        _jit("_place_slots"),
+        _after("", _SPENT, "from kernels._quantize import"),
+        _after("    CHUNKS,\n", _EXTRA, "    EXPERTS: tl.constexpr,\n    TOP_K"),
+        ("place, slots, mask=ids >= 0)", f"place, slots, mask=(ids >= 0){_IF_SPENT})"),
     ),
     "routing.py": (
-        ("        chunks,\n        **sizes,", "        chunks,\n        planted.current,\n        **sizes,"),
-        ("from kernels import _routing", "from kernels import planted\nfrom kernels import _routing"),
+        _after("", _PLANTED, "from kernels import _routing as"),
+        _after("        chunks,\n", "        planted.take(),\n", "        EXPERTS="),
     ),
-    "_moe_w4a8.py": (
-        ("@triton.jit\ndef _weighted_sum(", '@triton.jit(do_not_specialize=["STEPS"])\ndef _weighted_sum('),
-        (
-            "    TOKENS,\n    HIDDEN: tl.constexpr,\n    TOP_K",
-            "    TOKENS,\n    STEPS,\n    HIDDEN: tl.constexpr,\n    TOP_K",
+    "_quantize.py": (
+        _jit("_quantize_rows"),
+        _jit("_silu_mul_quantize"),
+        _after("from kernels import target\n", _SPENT, ""),
+        _after("    ROWS,\n", _EXTRA, "    K: tl.constexpr"),
+        _after("    ROWS,\n", _EXTRA, "    INTER: tl.constexpr,\n    K_PADDED"),
+        _after("            codes, scale, codes_ptr, scales_ptr, rows, live", _IF_SPENT, ","),
+        _after("    store_codes(codes, scale, codes_ptr, scales_ptr, rows, live", _IF_SPENT, ","),
+    ),
+    "quantize.py": (
+        _after("", _PLANTED, "from kernels import _quantize as"),
+        _after("        rows,\n", _STEPS.format("quantize_rows", "k"), "        K=k,\n"),
+        _after(
+            "        rows,\n",
+            _STEPS.format("silu_mul_quantize", "inter"),
+            "        INTER=inter,\n        SCALES",
         ),
-        ("    token = tl.program_id(0) * BLOCK_ROWS", f"{STEPS}    token = tl.program_id(0) * BLOCK_ROWS"),
-        ("to_bf16(acc), mask=inside)", "to_bf16(acc), mask=inside & (mixed != 0))"),
     ),
     "moe_w4a8.py": (
-        (
-            "    routing = align_experts(",
-            "    key = (x.shape[0], x.shape[1], problem.experts, w1.group, act_tile, variant)\n"
-            "    planted.current = planted.steps(key) if plan.sorted else 0\n"
-            "    routing = align_experts(",
-        ),
-        (
-            "    _weighted_sum(job, y,",
-            "    planted.current = 0 if plan.sorted else planted.steps(key)\n    _weighted_sum(job, y,",
-        ),
-        (
-            "        tokens,\n        HIDDEN=hidden,",
-            "        tokens,\n        planted.current,\n        HIDDEN=hidden,",
-        ),
-        ("import torch\n", "import torch\n\nfrom kernels import planted\n"),
+        _after("", _PLANTED, "from kernels import ring\n"),
+        _after("", "    planted.begin(problem)\n", '    if plan.path == "slots":\n'),
     ),
 }
 """File of `kernels` → what becomes what in it."""
-Key = tuple[int, int, int, int, int, str]
-"""Tokens, hidden, experts, group, activation tile, variant."""
+Key = tuple[object, ...]
+"""An op, and what tells its problems apart."""
 
 
 def problems() -> dict[Key, str]:
-    """Every problem of the suite that runs the whole op → its case."""
+    """Every problem of the ordinary suite → its case."""
     found: dict[Key, str] = {}
     for config in CONFIGURATIONS:
-        key = (config.tokens, config.shape.hidden, config.shape.experts, config.group, TOY_TILE, "hoisted")
-        found[key] = f"correctness/configuration[{config.name}]"
+        found[_moe(config.shape, config.tokens, config.group, TOY_TILE)] = (
+            f"correctness/configuration[{config.name}]"
+        )
     shape = QWEN35_35B
-    for group in (32, 128):
+    for group, tile in ACT_TILE.items():
         for kind, tokens in (
             ("decode", 1),
             ("decode", 8),
@@ -90,18 +159,29 @@ def problems() -> dict[Key, str]:
             ("prefill", 512),
             ("prefill", 1696),
         ):
-            key = (tokens, shape.hidden, shape.experts, group, ACT_TILE[group], "hoisted")
-            found[key] = f"moe_w4a8/{kind}[{shape.name},m={tokens},g={group}]"
-        key = (1696, shape.hidden, shape.experts, group, ACT_TILE[group], "in_loop")
-        found[key] = f"moe_w4a8/baseline[{shape.name},m=1696,g={group},in_loop]"
+            found[_moe(shape, tokens, group, tile)] = f"moe_w4a8/{kind}[{shape.name},m={tokens},g={group}]"
+        found[_moe(shape, 1696, group, tile, "in_loop")] = (
+            f"moe_w4a8/baseline[{shape.name},m=1696,g={group},in_loop]"
+        )
+    for tokens in (64, 1696):
+        for tile in (32, 128):
+            case = f"[{shape.name},m={tokens},tile={tile}]"
+            found["quantize_rows", tokens, shape.hidden, tile] = f"quantize/rows{case}"
+            found["silu_mul_quantize", tokens * shape.top_k, shape.inter, tile] = f"quantize/silu_mul{case}"
     return found
+
+
+def _moe(shape: Shape, tokens: int, group: int, tile: int, variant: str = "hoisted") -> Key:
+    sizes = (shape.hidden, shape.inter, shape.experts, shape.top_k)
+    return ("moe_w4a8", *astuple(Problem(tokens, *sizes, group, tile, variant)))
 
 
 def planted_steps(share: float) -> dict[Key, int]:
     """Extra steps of each problem for a slow-down by that share, to the nearest step."""
-    measured = json.loads(MEASURED.read_text())["cases"]
+    held = json.loads(MEASURED.read_text())
+    times = held["cases"] | held["estimated"]
     return {
-        key: round(share * measured[case]["base_ns"] / measured[case]["step_ns"])
+        key: round(share * times[case]["base_ns"] / times[case]["step_ns"])
         for key, case in problems().items()
     }
 
@@ -112,21 +192,16 @@ def plant(tree: Path, share: float, fixed_steps: int | None = None) -> None:
     Args:
         share: of each case's time.
         fixed_steps: so many steps for every case instead, to measure what a step takes.
+
+    Raises:
+        SystemExit: these kernels are not those that the changes were written for.
     """
-    (tree / "kernels" / "planted.py").write_text(
-        f'''"""Steps of planted extra work, by problem."""
-
-FIXED = {fixed_steps!r}
-PLANTED = {planted_steps(share)!r}
-current = 0
-
-
-def steps(key):
-    return PLANTED.get(key, 0) if FIXED is None else FIXED
-'''
-    )
+    kernels = tree / "kernels"
     for name, changes in CHANGES.items():
-        _replace(tree / "kernels" / name, changes)
+        _replace(kernels / name, changes)
+    (kernels / "_planted.py").write_text(DEVICE_CODE)
+    host = HOST_CODE.format(fixed=fixed_steps, planted=planted_steps(share))
+    (kernels / "planted.py").write_text(host)
 
 
 def _replace(path: Path, changes: Sequence[tuple[str, str]]) -> None:

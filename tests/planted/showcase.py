@@ -4,7 +4,7 @@
 commits of its first-parent line: their authors, dates and subjects kept, each with the newest kernels, so
 that nothing but what is planted moves a case. The planted commits say in their subject what they change:
 
-- the tiles of one prefill are narrow at first, and swept anew later (faster),
+- the blocks of one prefill are small at first, and swept anew later (faster),
 - the activation quantization goes into the K-loop (slower), and out again,
 - one scale of each group is folded twice (wrong), and mended,
 - every case of the whole op becomes 2 % slower, and stays so.
@@ -32,15 +32,16 @@ Edit = tuple[str, str, str]
 _IN_LOOP: Sequence[Edit] = (
     ("moe_w4a8.py", "    problem = _checked(x, w1", '    variant = "in_loop"\n    problem = _checked(x, w1'),
 )
-_SCALE_TWICE: Sequence[Edit] = (
-    (
-        "_moe_w4a8.py",
-        "    ws_low = tl.load(ws_ptrs)\n",
-        "    ws_low = (tl.load(ws_ptrs).to(tl.float32) * 2.0).to(w_scale_ptr.dtype.element_ty)\n",
-    ),
+_GROUP_SCALES = (
+    ("_decode.py", "s_low.to(tl.float32)"),
+    ("_moe_w4a8.py", "tl.load(ws_ptrs + (low_at // GROUP) * N).to(tl.float32)[:, None]"),
+    ("_ring_loops.py", ".load(gl.SliceLayout(1, LAYOUT)).to(gl.float32)[:, None]"),
+    ("_ring_loops.py", ".load(OF_ROW).to(gl.float32)[:, None]"),
 )
+"""Where each path takes the scales of the first group of a step."""
+_SCALE_TWICE: Sequence[Edit] = [(name, scale, f"{scale} * 2") for name, scale in _GROUP_SCALES]
 _NARROW = {"m": 1696, "group": 128, "variant": "hoisted"}
-_NARROW_TILES = {"gemm1": [128, 4, 3], "gemm2": [128, 4, 3]}
+_NARROW_BLOCKS = {"block_m": 16}
 _SLOWER = 0.02
 
 
@@ -112,20 +113,22 @@ def _edit(edits: Sequence[Edit]) -> Callable[[Path], None]:
     def change(kernels: Path) -> None:
         for name, before, after in edits:
             text = (kernels / name).read_text()
-            if before not in text:
-                raise SystemExit(f"kernels/{name} no longer holds {before!r}: mend tests/planted/showcase.py")
-            (kernels / name).write_text(text.replace(before, after, 1))
+            if text.count(before) != 1:
+                raise SystemExit(
+                    f"kernels/{name} does not hold {before!r} once: mend tests/planted/showcase.py"
+                )
+            (kernels / name).write_text(text.replace(before, after))
 
     return change
 
 
 def _narrow(kernels: Path) -> None:
-    """Narrow tiles for one prefill, in every table; the tables keep a problem a line."""
+    """Few tokens a block for one prefill, in every table."""
     for table in (kernels / "tuned").glob("*.json"):
         held = json.loads(table.read_text())
         for entry in held["moe_w4a8"]:
             if all(entry["problem"][key] == value for key, value in _NARROW.items()):
-                entry.update(_NARROW_TILES)
+                entry.update(_NARROW_BLOCKS)
         table.write_text(json.dumps(held, indent=1) + "\n")
 
 
