@@ -50,7 +50,9 @@ def _by_groups(
 
     The dots run on, D₁ = d₁, D₂ = d₁ + d₂ …, and Σ sᵢ · dᵢ = Σ Dᵢ · (sᵢ - sᵢ₊₁). They start at the bits of
     1.5 · 2²³, to which an integer below 2²² adds as a mantissa: read as a float, each is M + Dᵢ, and of all
-    the M only M · s₁ is left to be taken off.
+    the M only M · s₁ is left to be taken off. That is rounded, too, to 2⁻²⁴ of
+    M · the largest scale: 0.002 % of a sum where scales are alike, 0.24 % where a group whose scale is 100
+    times the others' has no part.
     """
     WIDTH: gl.constexpr = 64 // PARTS
     OPERAND: gl.constexpr = gl.DotOperandLayout(0, LAYOUT, 4)

@@ -37,5 +37,6 @@ def _weighted_sum(
         # Slots without an expert have no row.
         held = inside & (place >= 0)[:, None]
         y = tl.load(y_ptr + place.to(tl.int64)[:, None] * HIDDEN + cols[None, :], mask=held, other=0.0)
+        weight = tl.where(place >= 0, weight, 0.0)
         acc += weight[:, None] * y.to(tl.float32)
     tl.store(out_ptr + token[:, None] * HIDDEN + cols[None, :], to_bf16(acc), mask=inside)

@@ -91,7 +91,8 @@ def decode_down(
 ) -> None:
     """out[token] = Σ over its slots of weight · w2[expert] · act[slot], summed in registers.
 
-    `act` has to come from `decode_gate_up`, launched just before: weights are read while that still runs.
+    `act` has to come from `decode_gate_up`, launched just before: weights, ids and router weights are read
+    while that still runs (it has itself waited for whatever made them).
 
     Args:
         act: bf16 [tokens · top_k, inter], contiguous; quantized to INT8 inside.

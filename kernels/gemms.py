@@ -7,8 +7,9 @@ from typing import cast
 import torch
 
 from kernels import ring
+from kernels.checks import require_choice, require_shape, require_tensor
 from kernels.moe_w4a8 import grouped_gemm
-from kernels.quantize import PackedWeight, silu_mul
+from kernels.quantize import ACT_TILES, PackedWeight, padded_k, silu_mul
 from kernels.ring import RingTile
 from kernels.routing import Routing
 from kernels.tuning import Plan, Tile
@@ -35,7 +36,11 @@ def gate_up(
 
     Returns:
         bf16 [rows, inter]; rows that hold no slot are undefined.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
     """
+    _check(codes, scales, w1, routing, act_tile, plan)
     if plan.path == "ring":
         return ring.grouped_gemm(codes, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
     both = grouped_gemm(codes, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
@@ -51,9 +56,28 @@ def down(
     *,
     plan: Plan,
 ) -> torch.Tensor:
-    """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Arguments as of `gate_up`."""
+    """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Otherwise as `gate_up`."""
+    _check(codes, scales, w2, routing, act_tile, plan)
     if plan.path == "ring":
         return ring.grouped_gemm(
             codes, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False
         )
     return grouped_gemm(codes, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))
+
+
+def _check(
+    codes: torch.Tensor,
+    scales: torch.Tensor,
+    weight: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    plan: Plan,
+) -> None:
+    require_choice("act_tile", act_tile, ACT_TILES)
+    require_choice("plan.path", plan.path, ("ring", "blocks"))
+    require_choice("plan.block_m", plan.block_m, (routing.block_m,))
+    device = weight.packed.device
+    rows, width = routing.slots.shape[0], padded_k(weight.shape[2])
+    require_shape("codes", require_tensor("codes", codes, torch.int8, 2, device).shape, (rows, width))
+    require_tensor("scales", scales, torch.float32, 2, device)
+    require_shape("scales", scales.shape, (width // act_tile, rows))

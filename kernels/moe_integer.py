@@ -43,7 +43,8 @@ def moe_w4a8_integer(
         block_m: slots of a block; default: by tokens per expert.
 
     Returns:
-        bf16 [tokens, hidden]. The relative RMS error against fp32 on the dequantized weights is about 2 %.
+        bf16 [tokens, hidden]. The relative RMS error against fp32 on the dequantized weights is 2.4 %
+        for rows of 2048 and 512 (Qwen3.5), 3.6 % for rows of 4096 and 14336 (Mixtral).
 
     Raises:
         TypeError: a tensor's dtype.

@@ -75,7 +75,9 @@ def align_experts(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing
 def weighted_sum(y: torch.Tensor, topk_weights: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Twin of `kernels.weighted_sum.weighted_sum`, in fp32."""
     rows = torch.where((places >= 0).unsqueeze(-1), y[places.clamp(min=0).long()].float(), 0)
-    return (rows * topk_weights.unsqueeze(-1)).sum(1)
+    # A slot without an expert contributes nothing, whatever its weight.
+    weights = torch.where(places >= 0, topk_weights, 0)
+    return (rows * weights.unsqueeze(-1)).sum(1)
 
 
 def moe_w4a8(

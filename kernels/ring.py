@@ -28,7 +28,8 @@ class RingTile:
 
     Attributes:
         stages: K-tiles (128 weights) that the ring holds at most; fewer where there is no room.
-        warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less.
+        warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less. Always 2 for
+            blocks of 64 rows and groups below 128: four would not have the registers.
     """
 
     stages: int
@@ -77,11 +78,12 @@ def grouped_gemm(
     """
     require_choice("tile.warp_groups", tile.warp_groups, (2, 4))
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
+    crowded = routing.block_m == 64 and weight.group < TILE
     sizes = {
         "W_SCALES": TILE // weight.group,
         "X_SCALES": TILE // act_tile,
         "STAGES": stages,
-        "WARP_GROUPS": tile.warp_groups,
+        "WARP_GROUPS": 2 if crowded else tile.warp_groups,
     }
     return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes)
 

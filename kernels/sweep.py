@@ -103,7 +103,7 @@ def tiles(work: Work, cut: Cut, gemm: str) -> list[AnyTile]:
     """Tiles worth a try."""
     path, block_m = cut
     if path == "ring":
-        return [RingTile(8, 4), RingTile(8, 2)]
+        return [RingTile(8, 2)] if block_m == 64 and work.group < TILE else [RingTile(8, 4), RingTile(8, 2)]
     return [*(decode_tiles(work, gemm) if path == "slots" else block_tiles(block_m))]
 
 
@@ -329,11 +329,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [(SHAPES[shape], *MODES[mode]) for mode in options.modes for shape in options.shapes]
     works = [Work(s, m, group, tile, variant) for s, group, tile, variant in chosen for m in options.tokens]
     works = [work for work in works if work.group in work.shape.groups]
+    if not works:
+        parser.error("none of these shapes has a group of these modes")
     target = target_of(torch.device("cuda"))
     compile_all(works, target, options.processes)
     print(f"compiled; {deadline - time.monotonic():.0f} s left", flush=True)
     with torch.device("cuda"):
         rows = sweep(works, target, lambda text: print(text, flush=True), deadline)
+    if not rows:
+        parser.exit(3, "nothing was measured: the time was too short\n")
     old = load_table(path).rows if path.exists() else ()
     arch = f"{capability[0]}{capability[1]}"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,13 @@ def launch(kernel: Any, grid: Sequence[int], device: torch.device, *arguments: A
     """Launch `kernel` on `device`. On meta tensors nothing runs: there the launch only reaches a recorder."""
     if device.type == "meta" and not _compiles():
         return
+    if device.type == "cpu":
+        # Refuses the CPU without the interpreter, by name.
+        target_of(device)
+    if device.type == "cuda" and device.index not in (None, torch.cuda.current_device()):
+        with torch.cuda.device(device):
+            kernel[tuple(grid)](*arguments, **options)
+        return
     kernel[tuple(grid)](*arguments, **options)
 
 

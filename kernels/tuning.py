@@ -93,7 +93,11 @@ def plan_for(target: Target, problem: Problem) -> Plan:
     table = table_for(target)
     if table is None:
         return fallback_plan(problem)
-    plan = nearest(table.rows, problem)
+    # A plan of one variant may be none for another: the table has to know it.
+    rows = [row for row in table.rows if row[0].variant == problem.variant]
+    if not rows:
+        return fallback_plan(problem)
+    plan = nearest(rows, problem)
     if plan.path == "ring" and not (supported(target) and fits(problem.hidden, problem.inter)):
         return Plan("blocks", plan.block_m, SAFE_TILE, SAFE_TILE)
     return plan

@@ -16,7 +16,7 @@ from kernels.suite.problems import Problem
 pytestmark = pytest.mark.full
 K = 2048
 ROWS = (1, 256, 1024, 2048, 12352, 248320)
-"""Shared-expert gate, router (256 and 1024), o_proj, the input projection of linear attention, lm_head."""
+"""Shared-expert gate, router, gate_up, o_proj, the input projection of linear attention, lm_head."""
 SMALL_ROWS, SMALL_K = 70, 384
 """What Triton's interpreter gets at most: rows that fill no block, and tiles that are no power of two."""
 TOLERANCE = {32: 0.012, 128: 0.015}

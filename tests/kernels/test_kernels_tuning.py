@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kernels import tuning
 from kernels.decode import DecodeTile
 from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS
@@ -50,6 +51,16 @@ def test_a_gpu_gets_its_own_table_silently() -> None:
         assert choose_table(TABLES, Target("cuda", "80", "NVIDIA A100")) is TABLES[1]
         # An absent GPU has an architecture and no name.
         assert choose_table(TABLES, Target("cuda", "90")) is TABLES[0]
+
+
+def test_a_table_without_the_variant_gives_safe_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A hoisted row's tiles mean nothing to the portable GEMM of the baseline.
+    monkeypatch.setattr(tuning, "table_for", lambda target: Table("NVIDIA X", "90", ROWS[:3]))
+    plan_for.cache_clear()
+    for problem in (DECODE, PREFILL):
+        plan = plan_for(Target("cuda", "90", "NVIDIA X"), replace(problem, variant="in_loop"))
+        assert (plan.path, plan.gemm1) == ("blocks", SAFE_TILE)
+    plan_for.cache_clear()
 
 
 def test_an_unknown_gpu_gets_the_nearest_architecture_with_a_notice() -> None:
