@@ -36,6 +36,12 @@ def require_shape(name: str, found: Iterable[int], wanted: Iterable[int]) -> Non
         raise ValueError(f"{name} has shape {found}; it must be {wanted}")
 
 
+def require_power_of_two(name: str, found: int) -> None:
+    """Raises ValueError where `found` is none."""
+    if found < 1 or found & (found - 1):
+        raise ValueError(f"{name} is {found}; it must be a power of two")
+
+
 def require_choice(name: str, found: object, choices: Iterable[object]) -> None:
     """Raises ValueError where `found` is none of `choices`."""
     choices = tuple(choices)

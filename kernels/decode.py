@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from kernels import _decode as device_code
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.checks import require_choice, require_power_of_two, require_shape, require_tensor
 from kernels.quantize import ACT_TILES, PackedWeight
 from kernels.target import Target, launch, target_of
 
@@ -41,9 +41,7 @@ class DecodeTile:
     def __post_init__(self) -> None:
         require_choice("lanes", self.lanes, [lanes for lanes in (1, 2, 4, 8) if lanes <= self.rows])
         for name in ("rows", "tiles", "warps"):
-            value = getattr(self, name)
-            if value < 1 or value & (value - 1):
-                raise ValueError(f"{name} is {value}; it must be a power of two")
+            require_power_of_two(name, getattr(self, name))
 
 
 def decode_gate_up(

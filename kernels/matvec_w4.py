@@ -12,6 +12,7 @@ from kernels.target import launch
 
 MANY_ROWS = 4096
 """From so many rows on programs of 16 or 32 rows are faster than of 8 or 4 (measured on an H200)."""
+FEW_WARPS = 4
 REGISTERS = 64
 """Of a thread, so that programs of two launches fit on a multiprocessor at once."""
 
@@ -63,10 +64,16 @@ def matvec_w4(
 def default_tile(rows: int, k_tiles: int, group: int) -> DecodeTile:
     """Few rows: programs enough for all multiprocessors. Many: all loads of a program at once."""
     tiles = power_of_two(k_tiles)
-    warps = min(16, max(4, tiles // 4))
+    warps = min(16, max(FEW_WARPS, tiles // 4))
+    # Rows whose weights are 32 words of each thread: a long K leaves room for fewer.
+    room = 64 * warps // tiles
     if rows < MANY_ROWS:
-        return DecodeTile(8, tiles, warps)
+        return _tile(min(8, room), tiles, warps)
     if group < TILE:
         # More scales: a limit of registers would spill.
-        return DecodeTile(32, tiles, warps)
-    return DecodeTile(16, tiles, warps, registers=REGISTERS)
+        return _tile(min(32, 2 * room if warps == FEW_WARPS else room), tiles, warps)
+    return _tile(min(16, room), tiles, warps, REGISTERS if room >= 8 else None)
+
+
+def _tile(rows: int, tiles: int, warps: int, registers: int | None = None) -> DecodeTile:
+    return DecodeTile(rows, tiles, warps, min(8, rows), registers)

@@ -25,7 +25,7 @@ from kernels.quantize import (
 from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS, Routing, align_experts, route_and_quantize
 from kernels.target import launch, roomy, target_of
-from kernels.tuning import PATHS, RING_BLOCK_MS, Plan, Problem, Tile, plan_for
+from kernels.tuning import PATHS, RING_BLOCK_MS, TILES, Plan, Problem, Tile, plan_for
 from kernels.weighted_sum import weighted_sum
 
 VARIANTS = ("hoisted", "in_loop")
@@ -78,7 +78,7 @@ def moe_w4a8(
     out = torch.empty_like(x)
     if not problem.m:
         return out
-    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, problem)
+    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, problem, x.device)
     if plan.path == "slots":
         up, down = cast(DecodeTile, plan.gemm1), cast(DecodeTile, plan.gemm2)
         act = decode_gate_up(x, w1, topk_ids, act_tile=act_tile, tile=up)
@@ -192,11 +192,21 @@ def grouped_gemm(
     return out
 
 
-def _sound(plan: Plan, problem: Problem) -> Plan:
+def _sound(plan: Plan, problem: Problem, device: torch.device) -> Plan:
     """A plan that the caller made."""
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan is a {type(plan).__name__}; it must be a kernels.tuning.Plan")
     require_choice("plan.path", plan.path, ("blocks",) if problem.variant == "in_loop" else PATHS)
     if plan.path != "slots":
         require_choice("plan.block_m", plan.block_m, RING_BLOCK_MS if plan.path == "ring" else BLOCK_MS)
+    for name in ("gemm1", "gemm2"):
+        tile, wanted = getattr(plan, name), TILES[plan.path]
+        if not isinstance(tile, wanted):
+            raise TypeError(
+                f"plan.{name} is a {type(tile).__name__}; path {plan.path!r} takes {wanted.__name__}s"
+            )
+    if plan.path == "ring" and not ring.supported(target_of(device)):
+        raise ValueError("plan.path is 'ring', which needs a GPU of architecture sm_90")
     if plan.path == "ring" and not ring.fits(problem.hidden, problem.inter):
         raise ValueError(
             f"plan.path is 'ring' for hidden {problem.hidden}, inter {problem.inter}: both must be multiples "

@@ -35,6 +35,11 @@ class RingTile:
     stages: int
     warp_groups: int = 4
 
+    def __post_init__(self) -> None:
+        require_choice("warp_groups", self.warp_groups, (2, 4))
+        if self.stages < 2:
+            raise ValueError(f"stages is {self.stages}; it must be at least 2")
+
 
 def supported(target: Target) -> bool:
     """Whether `grouped_gemm` compiles for `target`."""
@@ -76,7 +81,6 @@ def grouped_gemm(
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
     """
-    require_choice("tile.warp_groups", tile.warp_groups, (2, 4))
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
     crowded = routing.block_m == 64 and weight.group < TILE
     sizes = {

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kernels.checks import require_power_of_two
 from kernels.decode import DecodeTile
 from kernels.ring import RingTile, fits, supported
 from kernels.target import Target
@@ -34,11 +35,17 @@ class Tile:
     warps: int
     stages: int
 
+    def __post_init__(self) -> None:
+        for name in ("block_n", "warps"):
+            require_power_of_two(name, getattr(self, name))
+        if self.stages < 1:
+            raise ValueError(f"stages is {self.stages}; it must be at least 1")
+
 
 SAFE_TILE = Tile(64, 4, 3)
 AnyTile = Tile | RingTile | DecodeTile
-_TILES: Mapping[str, type[AnyTile]] = {"slots": DecodeTile, "blocks": Tile, "ring": RingTile}
-PATHS = tuple(_TILES)
+TILES: Mapping[str, type[AnyTile]] = {"slots": DecodeTile, "blocks": Tile, "ring": RingTile}
+PATHS = tuple(TILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +205,7 @@ def load_table(path: Path) -> Table:
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Problem, Plan]:
-    tile = _TILES[row["path"]]
+    tile = TILES[row["path"]]
     gemms = (tile(*row["gemm1"]), tile(*row["gemm2"]))
     return Problem(**row["problem"]), Plan(row["path"], int(row["block_m"]), *gemms)
 

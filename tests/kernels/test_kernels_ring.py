@@ -57,8 +57,10 @@ def test_every_model_fits_and_what_does_not_is_refused_by_name() -> None:
     assert not fits(2048, 128) and not fits(2048, 516)
     with pytest.raises(HostFailure, match=r"plan\.path is 'ring' for hidden 256, inter 128"):
         compiled(inter=128, stages=8)
-    with pytest.raises(HostFailure, match=r"tile\.warp_groups is 3"):
-        compiled(inter=256, stages=8, warp_groups=3)
+    with pytest.raises(ValueError, match="warp_groups is 3"):
+        RingTile(8, 3)
+    with pytest.raises(ValueError, match="stages is 1"):
+        RingTile(1)
     with pytest.raises(HostFailure, match=r"plan\.block_m is 128"):
         compiled(inter=256, stages=8, block_m=128)
 

@@ -9,6 +9,7 @@ from kernels import gemms, reference
 from kernels.decode import DecodeTile
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.quantize import quantize_rows, random_weight
+from kernels.ring import RingTile
 from kernels.routing import align_experts
 from kernels.tuning import Plan, Tile
 
@@ -33,6 +34,21 @@ def test_a_slot_without_an_expert_contributes_nothing_whatever_its_weight(path: 
     assert ((out - truth).norm() / truth.norm()).item() < 0.03
 
 
+def test_a_plan_that_does_not_fit_is_refused_by_name() -> None:
+    w1, w2 = random_weight(EXPERTS, 2 * INTER, HIDDEN, 128), random_weight(EXPERTS, HIDDEN, INTER, 128)
+    x, ids = torch.randn(TOKENS, HIDDEN).bfloat16(), torch.zeros(TOKENS, TOP_K, dtype=torch.int64)
+    weights = torch.ones(TOKENS, TOP_K)
+    tile, slots = PLANS["blocks"].gemm1, PLANS["slots"].gemm1
+    with pytest.raises(TypeError, match="plan is a str"):
+        moe_w4a8(x, w1, w2, weights, ids, plan="blocks")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"plan\.gemm2 is a DecodeTile; path 'blocks' takes Tiles"):
+        moe_w4a8(x, w1, w2, weights, ids, plan=Plan("blocks", 16, tile, slots))
+    with pytest.raises(ValueError, match="needs a GPU of architecture sm_90"):
+        moe_w4a8(x, w1, w2, weights, ids, plan=Plan("ring", 16, RingTile(8), RingTile(8)))
+    with pytest.raises(ValueError, match="block_n is 48; it must be a power of two"):
+        Tile(48, 4, 3)
+
+
 def test_gemms_refuse_what_does_not_fit_by_name() -> None:
     weight = random_weight(EXPERTS, 2 * INTER, HIDDEN, 128)
     routing = align_experts(torch.arange(8).view(4, 2) % EXPERTS, EXPERTS, 16)
@@ -43,7 +59,7 @@ def test_gemms_refuse_what_does_not_fit_by_name() -> None:
         gemms.gate_up(codes, scales, weight, routing, 64, plan=plan)
     with pytest.raises(ValueError, match="scales has shape"):
         gemms.down(codes, scales, weight, routing, 32, plan=plan)
-    with pytest.raises(TypeError, match="codes is torch.float32"):
+    with pytest.raises(TypeError, match=r"codes is torch\.float32"):
         gemms.gate_up(codes.float(), scales, weight, routing, 128, plan=plan)
     with pytest.raises(ValueError, match="codes has shape"):
         gemms.gate_up(codes[:8], scales, weight, routing, 128, plan=plan)
