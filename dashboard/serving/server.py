@@ -176,6 +176,9 @@ def _options(settings: Settings) -> dict[str, object]:
         "browser.gatherUsageStats": False,
         "server.showEmailPrompt": False,
         "global.developmentMode": False,
+        # No message is kept by the browser to be named later: it forgets them by counting runs, and who goes
+        # back fast would be named one already forgotten ("Cached ForwardMsg MISS"), which ends the page.
+        "global.minCachedMessageSize": 1e15,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
