@@ -83,7 +83,7 @@ def test_who_goes_back_faster_than_pages_come_gets_where_they_want(browser: Brow
         settled(page)
         expect(page).to_have_url(first)
         assert trouble == []
-    # Messages that the browser says it keeps (field 7 of a rerun): it may forget one before the answer names it.
+    # Messages that the browser says it keeps (field 7 of a rerun): it may forget one before it is named.
     assert sent and not any(re.search(rb": [0-9a-f]{32}", frame) for frame in sent)
 
 
