@@ -77,28 +77,28 @@ def load_rows(x_ptr, rows, live, cols, K: tl.constexpr):
 
 
 @triton.jit
-def store_codes(
-    codes,
-    scale,
-    codes_ptr,
-    scales_ptr,
-    row,
-    live,
-    tiles,
-    cols,
-    # shape
-    K_PADDED: tl.constexpr,
-    TILES: tl.constexpr,
-    # stride
-    SCALES_STRIDE,
-):
-    """Codes to row `row` of the codes, scales to its column of the scales. Rows not live go nowhere."""
-    row = row.to(tl.int64)
-    # In the last tile, columns past the padded width belong to nobody; nor do tiles past the last.
+def values_of(codes, scale, ROWS: tl.constexpr, TILES: tl.constexpr, TILE: tl.constexpr):
+    """code · scale as bf16, of each 16 columns the one at 4t + 2i + j in place 8j + 2t + i."""
+    values = to_bf16(codes.to(tl.float32) * scale[:, :, None])
+    sixteens = values.reshape(ROWS, TILES * TILE // 16, 4, 2, 2)
+    return sixteens.permute(0, 1, 4, 2, 3).reshape(ROWS, TILES, TILE)
+
+
+@triton.jit
+def store_codes(codes, codes_ptr, row, live, cols, K_PADDED: tl.constexpr):
+    """Codes (or values) to row `row`. Rows not live go nowhere."""
+    # In the last tile, columns past the padded width belong to nobody.
     inside = live[:, None, None] & (cols < K_PADDED)[None, :, :]
-    tl.store(codes_ptr + row[:, None, None] * K_PADDED + cols[None, :, :], codes, mask=inside)
+    offsets = row.to(tl.int64)[:, None, None] * K_PADDED + cols[None, :, :]
+    tl.store(codes_ptr + offsets, codes, mask=inside)
+
+
+@triton.jit
+def store_scales(scale, scales_ptr, row, live, tiles, TILES: tl.constexpr, SCALES_STRIDE):
+    """Scales to column `row`. Rows not live go nowhere."""
     line = scales_ptr + tiles.to(tl.int64)[None, :] * SCALES_STRIDE
-    tl.store(line + row[:, None], scale, mask=live[:, None] & (tiles < TILES)[None, :])
+    # Tiles past the last belong to nobody.
+    tl.store(line + row.to(tl.int64)[:, None], scale, mask=live[:, None] & (tiles < TILES)[None, :])
 
 
 @triton.jit
@@ -117,14 +117,12 @@ def _quantize_rows(
     x_ptr,
     codes_ptr,
     scales_ptr,
-    place_ptr,
     counts_ptr,
     # shape
     ROWS,
     K: tl.constexpr,
     K_PADDED: tl.constexpr,
     TILES: tl.constexpr,
-    COPIES: tl.constexpr,
     BLOCK_M: tl.constexpr,
     # stride
     SCALES_STRIDE,
@@ -132,9 +130,10 @@ def _quantize_rows(
     TILE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_TILES: tl.constexpr,
+    VALUES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    """A row goes to its own place or, with COPIES, to each that `place` lists for it."""
+    """VALUES: bf16 values to `codes_ptr`, and no scales."""
     if OVERLAP:
         cuda.gdc_wait()
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
@@ -144,27 +143,13 @@ def _quantize_rows(
     tiles = tl.program_id(1) * BLOCK_TILES + tl.arange(0, BLOCK_TILES)
     cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
     codes, scale = codes_of(load_rows(x_ptr, rows, live, cols, K).to(tl.float32))
-    if COPIES:
-        for copy in tl.static_range(COPIES):
-            place = tl.load(place_ptr + rows.to(tl.int64) * COPIES + copy, mask=live, other=-1)
-            # A negative place: this copy goes nowhere.
-            store_codes(
-                codes,
-                scale,
-                codes_ptr,
-                scales_ptr,
-                place,
-                place >= 0,
-                tiles,
-                cols,
-                K_PADDED,
-                TILES,
-                SCALES_STRIDE,
-            )
-    else:
+    if VALUES:
         store_codes(
-            codes, scale, codes_ptr, scales_ptr, rows, live, tiles, cols, K_PADDED, TILES, SCALES_STRIDE
+            values_of(codes, scale, BLOCK_ROWS, BLOCK_TILES, TILE), codes_ptr, rows, live, cols, K_PADDED
         )
+    else:
+        store_codes(codes, codes_ptr, rows, live, cols, K_PADDED)
+        store_scales(scale, scales_ptr, rows, live, tiles, TILES, SCALES_STRIDE)
 
 
 @triton.jit
@@ -205,7 +190,8 @@ def _silu_mul_quantize(
     tiles = tl.program_id(1) * BLOCK_TILES + tl.arange(0, BLOCK_TILES)
     cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
     codes, scale = codes_of(_gated(h_ptr, rows, live, cols, INTER))
-    store_codes(codes, scale, codes_ptr, scales_ptr, rows, live, tiles, cols, K_PADDED, TILES, SCALES_STRIDE)
+    store_codes(codes, codes_ptr, rows, live, cols, K_PADDED)
+    store_scales(scale, scales_ptr, rows, live, tiles, TILES, SCALES_STRIDE)
 
 
 @triton.jit

@@ -10,10 +10,11 @@ holds its up as well: that is how a descriptor of five dimensions copies them, t
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
-from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, mbarrier, tma
+from triton.experimental.gluon.language.nvidia.hopper import async_copy, fence_async_shared, mbarrier, tma
 
 from kernels._ring_integer import integer_sums, own_scales
 from kernels._ring_loops import pair_sums, sums
+from kernels._ring_values import as_values, value_sums
 
 
 @gluon.jit
@@ -29,9 +30,40 @@ def _tile_at(tile, tables, N_TILES: gl.constexpr):
 
 
 @gluon.jit
+def _rows_of(
+    slots_ptr,
+    block,
+    K_TILES: gl.constexpr,
+    BLOCK_M: gl.constexpr,
+    TOP_K: gl.constexpr,
+    PER_THREAD: gl.constexpr,
+):
+    """Where the first 128 bytes of each of a block's tokens are: eight threads copy those of a row.
+
+    Rows that hold no slot are some token's, too.
+    """
+    LAYOUT: gl.constexpr = gl.BlockedLayout([1, PER_THREAD], [4, 8], [1, 1], [1, 0])
+    lane = gl.arange(0, BLOCK_M, layout=gl.SliceLayout(1, LAYOUT))
+    slot = gl.load(slots_ptr + block * BLOCK_M + lane)
+    token = gl.maximum(slot, 0) // TOP_K
+    col = gl.arange(0, PER_THREAD * 8, layout=gl.SliceLayout(0, LAYOUT))
+    return token[:, None] * (K_TILES * 128) + col[None, :]
+
+
+@gluon.jit
+def _gather(x_ptr, rows, k, to, ready, COLS: gl.constexpr):
+    """Copies a K-tile of a block's tokens by `cp.async`; each thread of the warp arrives when it is there."""
+    for part in gl.static_range(128 // COLS):
+        some = x_ptr + (k * 128 + part * COLS)
+        async_copy.async_copy_global_to_shared(to.slice(part * COLS, COLS, 1), some + rows)
+    async_copy.mbarrier_arrive(ready, increment_count=False)
+
+
+@gluon.jit
 def _produce(args, SIZES: gl.constexpr):
     """Copies every stage of every tile, as far ahead as the ring allows."""
-    descs, tables, ring, X_ROWS = args
+    descs, tables, ring, gathered, X_ROWS = args
+    x_ptr, slots_ptr = gathered
     w_desc, w_scale_desc, x_desc, x_scale_desc = descs
     w, w_scale, x, x_scale, full, empty = ring
     expert_ptr, first_ptr, of_expert_ptr, live_ptr = tables
@@ -43,14 +75,21 @@ def _produce(args, SIZES: gl.constexpr):
     X_SCALES: gl.constexpr = SIZES[5]
     BLOCK_M: gl.constexpr = SIZES[6]
     STAGES: gl.constexpr = SIZES[7]
+    TOP_K: gl.constexpr = SIZES[8]
     # Where a copy lands is a multiple of 128 bytes: 32 scales at least.
     BOX: gl.constexpr = max(BLOCK_M, 32)
-    BYTES: gl.constexpr = 256 * 64 + BLOCK_M * 128 + W_SCALES * 256 * 2 + X_SCALES * BOX * 4
+    ROW_BYTES: gl.constexpr = x.dtype.primitive_bitwidth * 16
+    ROWS_BYTES: gl.constexpr = 0 if TOP_K else BLOCK_M * ROW_BYTES
+    BYTES: gl.constexpr = 256 * 64 + ROWS_BYTES + W_SCALES * 256 * 2 + X_SCALES * BOX * 4
+    # Columns of 128 bytes.
+    COLS: gl.constexpr = 128 * 128 // ROW_BYTES
     stage = 0
     phase = 1
     tiles = gl.load(live_ptr) * N_TILES
     for tile in range(gl.program_id(0), tiles, gl.num_programs(0)):
         expert, block, n_tile = _tile_at(tile, tables, N_TILES)
+        if TOP_K:
+            rows = _rows_of(slots_ptr, block, K_TILES, BLOCK_M, TOP_K, COLS // 8)
         for k in range(K_TILES):
             ready = full.index(stage)
             mbarrier.wait(empty.index(stage), phase)
@@ -62,7 +101,10 @@ def _produce(args, SIZES: gl.constexpr):
                 tma.async_copy_global_to_shared(w_desc, [at, n_tile * 16, 0, 0, 0], ready, to)
             else:
                 tma.async_copy_global_to_shared(w_desc, [at * N + n_tile * 256, 0], ready, to)
-            tma.async_copy_global_to_shared(x_desc, [block * BLOCK_M, k * 128], ready, x.index(stage))
+            if TOP_K:
+                _gather(x_ptr, rows, k, x.index(stage), ready, COLS)
+            else:
+                tma.async_copy_global_to_shared(x_desc, [block * BLOCK_M, k * 128], ready, x.index(stage))
             for group in gl.static_range(W_SCALES):
                 to = w_scale.index(stage * W_SCALES + group)
                 if GATED:
@@ -101,11 +143,24 @@ def _gated(acc, BLOCK_M: gl.constexpr):
 
 
 @gluon.jit
-def _put(acc, out_desc, out, row, n_tile, FRAGMENT: gl.constexpr, BLOCK_M: gl.constexpr, GATED: gl.constexpr):
+def _put(
+    acc,
+    out_desc,
+    out,
+    row,
+    n_tile,
+    FRAGMENT: gl.constexpr,
+    BLOCK_M: gl.constexpr,
+    GATED: gl.constexpr,
+    QUANTIZED: gl.constexpr,
+):
     """Stores a fragment of the result; rows past the block's tokens are nobody's."""
     mine = out.index(FRAGMENT)
     if GATED:
-        mine.store(_gated(acc, BLOCK_M).to(gl.bfloat16).permute([1, 0]))
+        act = _gated(acc, BLOCK_M)
+        if QUANTIZED:
+            act = as_values(act, BLOCK_M)
+        mine.store(act.to(gl.bfloat16).permute([1, 0]))
         col = (n_tile * 4 + FRAGMENT) * 32
     else:
         mine.store(acc.to(gl.bfloat16).permute([1, 0]))
@@ -127,6 +182,9 @@ def _consume(args, GROUP_ID: gl.constexpr, WARP_GROUPS: gl.constexpr, SIZES: gl.
     X_SCALES: gl.constexpr = SIZES[5]
     BLOCK_M: gl.constexpr = SIZES[6]
     STAGES: gl.constexpr = SIZES[7]
+    GATHERED: gl.constexpr = SIZES[8] > 0
+    QUANTIZED: gl.constexpr = SIZES[9]
+    VALUES: gl.constexpr = ring[2].dtype == gl.bfloat16
     FRAGMENTS: gl.constexpr = 4 // WARP_GROUPS
     FIRST: gl.constexpr = GROUP_ID * FRAGMENTS
     MY: gl.constexpr = FIRST * 64
@@ -136,22 +194,26 @@ def _consume(args, GROUP_ID: gl.constexpr, WARP_GROUPS: gl.constexpr, SIZES: gl.
     for tile in range(gl.program_id(0), tiles, gl.num_programs(0)):
         expert, block, n_tile = _tile_at(tile, tables, N_TILES)
         row = block * BLOCK_M
-        if X_SCALES == 0:
+        if VALUES:
+            a, stage, phase = value_sums(ring, stage, phase, MY, K_TILES, W_SCALES, BLOCK_M, STAGES, GATHERED)
+        elif X_SCALES == 0:
             # Under way while the K-loop runs.
             of_row, of_token = own_scales(scales, expert, row, n_tile, MY, N, BLOCK_M, GATED)
-            a, stage, phase = integer_sums(ring, stage, phase, MY, K_TILES, BLOCK_M, STAGES)
+            a, stage, phase = integer_sums(ring, stage, phase, MY, K_TILES, BLOCK_M, STAGES, GATHERED)
             a = a * of_row * of_token
         elif FRAGMENTS == 1:
-            a, stage, phase = sums(ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)
+            a, stage, phase = sums(
+                ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES, GATHERED
+            )
         else:
             a, b, stage, phase = pair_sums(
-                ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES
+                ring, stage, phase, MY, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES, GATHERED
             )
         # The copies of the tile before have read what they need.
         tma.store_wait(0)
-        _put(a, out_desc, out, row, n_tile, FIRST, BLOCK_M, GATED)
+        _put(a, out_desc, out, row, n_tile, FIRST, BLOCK_M, GATED, QUANTIZED)
         if FRAGMENTS == 2:
-            _put(b, out_desc, out, row, n_tile, FIRST + 1, BLOCK_M, GATED)
+            _put(b, out_desc, out, row, n_tile, FIRST + 1, BLOCK_M, GATED, QUANTIZED)
     tma.store_wait(0)
 
 
@@ -168,6 +230,8 @@ def _grouped(
     live_ptr,
     row_scale_ptr,
     token_scale_ptr,
+    x_ptr,
+    slots_ptr,
     X_ROWS,
     N: gl.constexpr,
     N_TILES: gl.constexpr,
@@ -178,9 +242,14 @@ def _grouped(
     STAGES: gl.constexpr,
     GATED: gl.constexpr,
     WARP_GROUPS: gl.constexpr,
+    TOP_K: gl.constexpr,
+    QUANTIZED: gl.constexpr,
     OVERLAP: gl.constexpr,
 ):
     """One grouped GEMM. GATED: bf16 [rows, N / 2], silu(gate) · up; else bf16 [rows, N].
+
+    Rows are INT8 codes, or bf16 values in the order of `_ring_values`. TOP_K: they are tokens, and the slots
+    of each block say which; else they are in the order of the blocks. QUANTIZED: the result is values.
 
     X_SCALES 0: the integer mode, where the scales of weights are multipliers, and scales of whole rows and
     tokens come at the end.
@@ -190,13 +259,14 @@ def _grouped(
     BOX: gl.constexpr = max(BLOCK_M, 32)
     w = gl.allocate_shared_memory(gl.uint8, [STAGES, 256, 64], W_LAYOUT)
     w_scale = gl.allocate_shared_memory(w_scale_desc.dtype, [STAGES * W_SCALES, 256], FLAT)
-    x = gl.allocate_shared_memory(gl.int8, [STAGES, BLOCK_M, 128], x_desc.layout)
+    x = gl.allocate_shared_memory(x_desc.dtype, [STAGES, BLOCK_M, 128], x_desc.layout)
     x_scale = gl.allocate_shared_memory(gl.float32, [max(STAGES * X_SCALES, 1), BOX], x_scale_desc.layout)
     out = gl.allocate_shared_memory(gl.bfloat16, [4, BLOCK_M, 32 if GATED else 64], out_desc.layout)
     full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     for i in gl.static_range(STAGES):
-        mbarrier.init(full.index(i), count=1)
+        # With a gather every thread of the copying warp arrives, beside the copies of weights.
+        mbarrier.init(full.index(i), count=33 if TOP_K else 1)
         mbarrier.init(empty.index(i), count=WARP_GROUPS)
     fence_async_shared()
     if OVERLAP:
@@ -211,9 +281,10 @@ def _grouped(
     B: gl.constexpr = 1
     C: gl.constexpr = 2
     D: gl.constexpr = 3
-    SIZES: gl.constexpr = (N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES)
+    SIZES: gl.constexpr = (N, GATED, N_TILES, K_TILES, W_SCALES, X_SCALES, BLOCK_M, STAGES, TOP_K, QUANTIZED)
     consumer = (out_desc, out, tables, ring, scales)
-    producer = (descs, tables, ring, X_ROWS)
+    producer = (descs, tables, ring, (x_ptr, slots_ptr), X_ROWS)
+    VALUES: gl.constexpr = x_desc.dtype == gl.bfloat16
     if WARP_GROUPS == 4:
         gl.warp_specialize(
             [
@@ -224,7 +295,7 @@ def _grouped(
                 (_produce, (producer, SIZES)),
             ],
             [4, 4, 4, 1],
-            [112, 112, 112, 24],
+            ([96, 96, 96, 88] if VALUES else [104, 104, 104, 56]) if TOP_K else [112, 112, 112, 24],
         )
     else:
         gl.warp_specialize(
@@ -234,5 +305,5 @@ def _grouped(
                 (_produce, (producer, SIZES)),
             ],
             [4, 1],
-            [232, 24],
+            [208, 72] if TOP_K else [232, 24],
         )

@@ -6,7 +6,12 @@ at a time, on their way to the tensor cores, and the sums are converted once, at
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
-from triton.experimental.gluon.language.nvidia.hopper import mbarrier, warpgroup_mma, warpgroup_mma_wait
+from triton.experimental.gluon.language.nvidia.hopper import (
+    fence_async_shared,
+    mbarrier,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
 
 
 @gluon.jit
@@ -46,6 +51,7 @@ def integer_sums(
     K_TILES: gl.constexpr,
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
+    GATHERED: gl.constexpr,
 ):
     """64 rows times the block's tokens, summed over K: (int32 [64, BLOCK_M] as fp32, stage, phase)."""
     w, multipliers, x, x_scale, full, empty = ring
@@ -54,6 +60,9 @@ def integer_sums(
     sums = gl.zeros([64, BLOCK_M], gl.int32, LAYOUT)
     for k in range(K_TILES):
         mbarrier.wait(full.index(stage), phase)
+        if GATHERED:
+            # What threads have copied, for WGMMA to see.
+            fence_async_shared()
         packed = w.index(stage).slice(MY, 64, 0).load(OPERAND)
         multiplier = multipliers.index(stage).slice(MY, 64).load(gl.SliceLayout(1, OPERAND)).to(gl.int32)
         low, high = _times(packed, multiplier[:, None])

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import cuda
 
-from kernels._quantize import codes_of, load_rows, store_codes
+from kernels._quantize import codes_of, load_rows, store_codes, store_scales, values_of
 
 
 @triton.jit
@@ -165,9 +165,15 @@ def _place_slots(
     TILE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_TILES: tl.constexpr,
+    GATHERED: tl.constexpr,
+    VALUES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    """Put the slots of some tokens in place, describe some of the blocks, quantize those tokens if TILE."""
+    """Put the slots of some tokens in place, describe some of the blocks, quantize those tokens if TILE.
+
+    Codes are copied to each of a token's rows; GATHERED: they go to the token's own row, and only the scales
+    are copied. VALUES: bf16 values instead, and no scales.
+    """
     token = tl.program_id(0) * TOKENS_A_PROGRAM
     PARTS: tl.constexpr = (TILES + BLOCK_TILES - 1) // BLOCK_TILES
     lane = tl.arange(0, LANES)
@@ -219,25 +225,19 @@ def _place_slots(
             wanted = (next_rows < token + TOKENS_A_PROGRAM) & (next_rows < TOKENS)
             ahead = load_rows(x_ptr, next_rows, wanted, next_cols, K)
             codes, scale = codes_of(value.to(tl.float32))
+            if VALUES:
+                codes = values_of(codes, scale, BLOCK_ROWS, BLOCK_TILES, TILE)
+            if GATHERED:
+                store_codes(codes, codes_ptr, rows, rows < TOKENS, cols, K_PADDED)
             to_ptrs = places_ptr + rows * TOP_K
             to = tl.load(to_ptrs, mask=rows < TOKENS, other=-1)
-            for copy in tl.static_range(1, TOP_K + 1):
+            for copy in tl.static_range(1, 1 if VALUES else TOP_K + 1):
                 here = to
                 # The next place is on its way while this copy is stored.
                 to = tl.load(to_ptrs + copy, mask=(rows < TOKENS) & (copy < TOP_K), other=-1)
-                store_codes(
-                    codes,
-                    scale,
-                    codes_ptr,
-                    scales_ptr,
-                    here,
-                    here >= 0,
-                    tiles,
-                    cols,
-                    K_PADDED,
-                    TILES,
-                    SCALES_STRIDE,
-                )
+                if not GATHERED:
+                    store_codes(codes, codes_ptr, here, here >= 0, cols, K_PADDED)
+                store_scales(scale, scales_ptr, here, here >= 0, tiles, TILES, SCALES_STRIDE)
     # Last: all that is above is on its way while blocks are described.
     _describe_blocks(
         total,

@@ -12,12 +12,12 @@ from kernels.moe_w4a8 import grouped_gemm
 from kernels.quantize import ACT_TILES, PackedWeight, padded_k, silu_mul
 from kernels.ring import RingTile
 from kernels.routing import Routing
-from kernels.tuning import Plan, Tile
+from kernels.tuning import RINGS, Plan, Tile
 
 
 def gate_up(
-    codes: torch.Tensor,
-    scales: torch.Tensor,
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
     w1: PackedWeight,
     routing: Routing,
     act_tile: int,
@@ -27,12 +27,13 @@ def gate_up(
     """silu(gate) · up, [gate, up] = w1[expert] · row, for each row that holds a slot.
 
     Args:
-        codes: int8 [rows, hidden_padded], as `route_and_quantize` returns them.
-        scales: fp32 [hidden_padded / act_tile, rows].
+        rows: codes, int8 [rows, hidden_padded], as `route_and_quantize` returns them; for path "ring_bf16"
+            values, bf16, as `quantized_values` returns them.
+        scales: of codes, fp32 [hidden_padded / act_tile, rows]; None for values.
         w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
         routing: whose rows they are.
         act_tile: 32 or 128.
-        plan: of path "ring" or "blocks".
+        plan: of any path but "slots".
 
     Returns:
         bf16 [rows, inter]; rows that hold no slot are undefined.
@@ -40,16 +41,16 @@ def gate_up(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
-    _check(codes, scales, w1, routing, act_tile, plan)
-    if plan.path == "ring":
-        return ring.grouped_gemm(codes, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
-    both = grouped_gemm(codes, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
+    _check(rows, scales, w1, routing, act_tile, plan)
+    if plan.path != "blocks":
+        return _by_ring(rows, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
+    both = grouped_gemm(rows, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
     return silu_mul(both, counts=routing.count)
 
 
 def down(
-    codes: torch.Tensor,
-    scales: torch.Tensor,
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
     w2: PackedWeight,
     routing: Routing,
     act_tile: int,
@@ -57,27 +58,46 @@ def down(
     plan: Plan,
 ) -> torch.Tensor:
     """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Otherwise as `gate_up`."""
-    _check(codes, scales, w2, routing, act_tile, plan)
-    if plan.path == "ring":
-        return ring.grouped_gemm(
-            codes, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False
-        )
-    return grouped_gemm(codes, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))
+    _check(rows, scales, w2, routing, act_tile, plan)
+    if plan.path != "blocks":
+        return _by_ring(rows, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False)
+    return grouped_gemm(rows, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))
+
+
+def _by_ring(
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
+    weight: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    tile: RingTile,
+    *,
+    gated: bool,
+) -> torch.Tensor:
+    if scales is None:
+        return ring.value_gemm(rows, weight, routing, tile, gated=gated)
+    return ring.grouped_gemm(rows, scales, weight, routing, act_tile, tile, gated=gated)
 
 
 def _check(
-    codes: torch.Tensor,
-    scales: torch.Tensor,
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
     weight: PackedWeight,
     routing: Routing,
     act_tile: int,
     plan: Plan,
 ) -> None:
     require_choice("act_tile", act_tile, ACT_TILES)
-    require_choice("plan.path", plan.path, ("ring", "blocks"))
+    require_choice("plan.path", plan.path, ("blocks", *RINGS))
     require_choice("plan.block_m", plan.block_m, (routing.block_m,))
     device = weight.packed.device
-    rows, width = routing.slots.shape[0], padded_k(weight.shape[2])
-    require_shape("codes", require_tensor("codes", codes, torch.int8, 2, device).shape, (rows, width))
+    held, width = routing.slots.shape[0], padded_k(weight.shape[2])
+    values = plan.path == "ring_bf16"
+    require_tensor("rows", rows, torch.bfloat16 if values else torch.int8, 2, device)
+    require_shape("rows", rows.shape, (held, width))
+    if values and scales is None:
+        return
+    if values or scales is None:
+        raise ValueError(f"codes need scales and values have none; plan.path is {plan.path!r}")
     require_tensor("scales", scales, torch.float32, 2, device)
-    require_shape("scales", scales.shape, (width // act_tile, rows))
+    require_shape("scales", scales.shape, (width // act_tile, held))

@@ -19,13 +19,21 @@ from kernels.quantize import (
     PackedWeight,
     padded_k,
     quantize_rows,
+    quantized_values,
     silu_mul,
     silu_mul_quantize,
 )
 from kernels.ring import RingTile
-from kernels.routing import BLOCK_MS, Routing, align_experts, route_and_quantize
+from kernels.routing import (
+    BLOCK_MS,
+    Routing,
+    align_experts,
+    route_and_quantize,
+    route_and_quantize_tokens,
+    route_and_quantized_values,
+)
 from kernels.target import launch, roomy, target_of
-from kernels.tuning import PATHS, RING_BLOCK_MS, TILES, Plan, Problem, Tile, plan_for
+from kernels.tuning import PATHS, RING_BLOCK_MS, RINGS, TILES, Plan, Problem, Tile, plan_for
 from kernels.weighted_sum import weighted_sum
 
 VARIANTS = ("hoisted", "in_loop")
@@ -88,6 +96,8 @@ def moe_w4a8(
         y, routing = _in_loop(x, w1, w2, topk_ids, act_tile, plan)
     elif plan.path == "ring":
         y, routing = _ring(x, w1, w2, topk_ids, act_tile, plan)
+    elif plan.path == "ring_bf16":
+        y, routing = _ring_bf16(x, w1, w2, topk_ids, act_tile, plan)
     else:
         y, routing = _blocks(x, w1, w2, topk_ids, act_tile, plan)
     return weighted_sum(y, topk_weights, routing.places, out)
@@ -97,18 +107,40 @@ def _ring(
     x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
 ) -> tuple[torch.Tensor, Routing]:
     """What the experts make of each slot, bf16 [rows, hidden]; SiLU is part of the first GEMM."""
-    routing, codes, scales = _routed(x, w1, topk_ids, act_tile, plan)
-    up, down = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2)
-    act = ring.grouped_gemm(codes, scales, w1, routing, act_tile, up, gated=True)
+    experts, _, hidden = w1.shape
+    routing, codes, scales = route_and_quantize_tokens(
+        x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden)
+    )
+    up, down, top_k = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2), topk_ids.shape[1]
+    act = ring.grouped_gemm(codes, scales, w1, routing, act_tile, up, gated=True, top_k=top_k)
     codes, scales = quantize_rows(act, act_tile, padded_k(w2.shape[2]), counts=routing.count)
     return ring.grouped_gemm(codes, scales, w2, routing, act_tile, down, gated=False), routing
+
+
+def _ring_bf16(
+    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
+) -> tuple[torch.Tensor, Routing]:
+    """The same with scales in the operands; quantizing is part of the first GEMM where it holds a tile."""
+    experts, _, hidden = w1.shape
+    routing, values = route_and_quantized_values(
+        x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden)
+    )
+    up, down, top_k = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2), topk_ids.shape[1]
+    quantized = act_tile == ring.OWN_TILE
+    act = ring.value_gemm(values, w1, routing, up, gated=True, top_k=top_k, quantized=quantized)
+    if not quantized:
+        act = quantized_values(act, act_tile, padded_k(w2.shape[2]), counts=routing.count)
+    return ring.value_gemm(act, w2, routing, down, gated=False), routing
 
 
 def _blocks(
     x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
 ) -> tuple[torch.Tensor, Routing]:
     """The same by the portable GEMM."""
-    routing, codes, scales = _routed(x, w1, topk_ids, act_tile, plan)
+    experts, _, hidden_size = w1.shape
+    routing, codes, scales = route_and_quantize(
+        x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden_size)
+    )
     up, down = cast(Tile, plan.gemm1), cast(Tile, plan.gemm2)
     hidden = grouped_gemm(codes, scales, w1, routing, act_tile, up)
     codes, scales = silu_mul_quantize(hidden, act_tile, padded_k(w2.shape[2]), counts=routing.count)
@@ -124,13 +156,6 @@ def _in_loop(
     hidden = grouped_gemm(x, None, w1, routing, act_tile, up, top_k=topk_ids.shape[1])
     act = silu_mul(hidden, counts=routing.count)
     return grouped_gemm(act, None, w2, routing, act_tile, down), routing
-
-
-def _routed(
-    x: torch.Tensor, w1: PackedWeight, topk_ids: torch.Tensor, act_tile: int, plan: Plan
-) -> tuple[Routing, torch.Tensor, torch.Tensor]:
-    experts, _, hidden = w1.shape
-    return route_and_quantize(x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden))
 
 
 def grouped_gemm(
@@ -198,19 +223,19 @@ def _sound(plan: Plan, problem: Problem, device: torch.device) -> Plan:
         raise TypeError(f"plan is a {type(plan).__name__}; it must be a kernels.tuning.Plan")
     require_choice("plan.path", plan.path, ("blocks",) if problem.variant == "in_loop" else PATHS)
     if plan.path != "slots":
-        require_choice("plan.block_m", plan.block_m, RING_BLOCK_MS if plan.path == "ring" else BLOCK_MS)
+        require_choice("plan.block_m", plan.block_m, RING_BLOCK_MS if plan.path in RINGS else BLOCK_MS)
     for name in ("gemm1", "gemm2"):
         tile, wanted = getattr(plan, name), TILES[plan.path]
         if not isinstance(tile, wanted):
             raise TypeError(
                 f"plan.{name} is a {type(tile).__name__}; path {plan.path!r} takes {wanted.__name__}s"
             )
-    if plan.path == "ring" and not ring.supported(target_of(device)):
-        raise ValueError("plan.path is 'ring', which needs a GPU of architecture sm_90")
-    if plan.path == "ring" and not ring.fits(problem.hidden, problem.inter):
+    if plan.path in RINGS and not ring.supported(target_of(device)):
+        raise ValueError(f"plan.path is {plan.path!r}, which needs a GPU of architecture sm_90")
+    if plan.path in RINGS and not ring.fits(problem.hidden, problem.inter):
         raise ValueError(
-            f"plan.path is 'ring' for hidden {problem.hidden}, inter {problem.inter}: both must be multiples "
-            f"of 8 above {TILE}"
+            f"plan.path is {plan.path!r} for hidden {problem.hidden}, inter {problem.inter}: both must be "
+            f"multiples of 8 above {TILE}"
         )
     return plan
 

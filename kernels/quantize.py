@@ -19,6 +19,8 @@ GROUPS = (32, 64, 128)
 """Weights along K that share one scale."""
 ACT_TILES = (32, 128)
 """Activations along K that share one scale: 32 is llama.cpp's block, 128 is faster."""
+VALUE_ORDER = tuple(4 * (place // 2 % 4) + 2 * (place % 2) + place // 8 for place in range(16))
+"""Which of 16 columns stands where in a row of values: as a thread holds the bytes of weights."""
 BLOCK_ELEMENTS = 1 << 16 if INTERPRETED else 2048
 """Of one program of the row kernels: 16 codes for each of 128 threads. The interpreter pays by program."""
 
@@ -132,8 +134,6 @@ def quantize_rows(
     act_tile: int,
     padded: int | None = None,
     *,
-    places: torch.Tensor | None = None,
-    out_rows: int | None = None,
     counts: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """INT8 rows with one fp32 scale per row per tile of `act_tile` columns: x ≈ code · scale.
@@ -142,28 +142,50 @@ def quantize_rows(
         x: bf16 [rows, K], contiguous.
         act_tile: 32, 128, or `whole_row` of the codes' width.
         padded: width of the codes, at least K; the padding is zero. Default: K.
-        places: int32 [rows, copies]: the rows of the output that get a copy of each row (negative: none), for
-            a GEMM that reads rows more than once, in another order. Default: row i in row i.
-        out_rows: rows of the output; those that nobody writes are undefined. Default: rows · copies.
         counts: int32 [blocks], as of `Routing`: the rows are blocks of equal size, each holding so many rows;
             the others are neither read nor written. Default: all rows count.
 
     Returns:
-        codes int8 [out_rows, padded]; scales fp32 [ceil(padded / act_tile), out_rows], tile-major, since a
-        block of a GEMM reads one tile's scales of many rows. NaN stays NaN, in the scale.
+        codes int8 [rows, padded]; scales fp32 [ceil(padded / act_tile), rows], tile-major, since a block of
+        a GEMM reads one tile's scales of many rows. NaN stays NaN, in the scale.
 
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
     require_tensor("x", x, torch.bfloat16, 2)
-    rows, k = x.shape
-    copies = 0
-    if places is not None:
-        require_tensor("places", places, torch.int32, 2, x.device)
-        copies = places.shape[1]
-        require_shape("places", places.shape, (rows, copies))
-    cut = Cut(k, act_tile, padded)
-    codes, scales = cut.outputs(x, rows * max(1, copies) if out_rows is None else out_rows)
+    cut = Cut(x.shape[1], act_tile, padded)
+    codes, scales = cut.outputs(x, x.shape[0])
+    _quantize(x, cut, codes, scales, counts)
+    return codes, scales
+
+
+def quantized_values(
+    x: torch.Tensor, act_tile: int, padded: int | None = None, *, counts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What `quantize_rows` keeps of `x`, as values: for bf16 tensor cores, see `kernels.ring.value_gemm`.
+
+    Args:
+        x, act_tile, counts: as of `quantize_rows`.
+        padded: width of the values, at least K, a multiple of 16; the padding is zero. Default: K.
+
+    Returns:
+        bf16 [rows, padded], code · scale; columns in the order of `VALUE_ORDER`.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    require_tensor("x", x, torch.bfloat16, 2)
+    cut = values_cut(x.shape[1], act_tile, padded)
+    values = x.new_empty(x.shape[0], cut.width)
+    _quantize(x, cut, values, None, counts)
+    return values
+
+
+def _quantize(
+    x: torch.Tensor, cut: Cut, codes: torch.Tensor, scales: torch.Tensor | None, counts: torch.Tensor | None
+) -> None:
+    """Fills `codes` and `scales`; without scales, `codes` with values."""
+    rows = x.shape[0]
     grid, sizes = cut.programs(rows, counts)
     launch(
         device_code._quantize_rows,
@@ -171,17 +193,15 @@ def quantize_rows(
         x.device,
         x,
         codes,
-        scales,
-        x if places is None else places,
+        codes if scales is None else scales,
         x if counts is None else counts,
         rows,
-        K=k,
-        COPIES=copies,
-        SCALES_STRIDE=scales.shape[1],
+        K=cut.k,
+        SCALES_STRIDE=rows,
+        VALUES=scales is None,
         **sizes,
         **overlap(target_of(x.device)),
     )
-    return codes, scales
 
 
 def silu_mul_quantize(
@@ -331,6 +351,14 @@ class Cut:
             "TILE": self.act_tile,
             "BLOCK_TILES": self.block_tiles,
         }
+
+
+def values_cut(k: int, act_tile: int, padded: int | None) -> Cut:
+    """The cut of values, which stand in order by sixteens."""
+    cut = Cut(k, act_tile, padded)
+    if cut.width % len(VALUE_ORDER):
+        raise ValueError(f"padded is {cut.width}; values need a multiple of {len(VALUE_ORDER)}")
+    return cut
 
 
 def whole_row(width: int) -> int:

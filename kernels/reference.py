@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from kernels.integer import IntegerWeight, unpack_integer
-from kernels.quantize import PackedWeight, unpack_int4
+from kernels.quantize import VALUE_ORDER, PackedWeight, unpack_int4
 from kernels.routing import Routing, most_blocks
 
 
@@ -33,6 +33,19 @@ def quantize_rows(
 def dequantize_rows(codes: torch.Tensor, scales: torch.Tensor, act_tile: int) -> torch.Tensor:
     """fp32 rows of what `quantize_rows` returns."""
     return codes.float() * scales.T.repeat_interleave(act_tile, dim=1)[:, : codes.shape[1]]
+
+
+def quantized_values(x: torch.Tensor, act_tile: int, padded: int | None = None) -> torch.Tensor:
+    """Twin of `kernels.quantize.quantized_values`."""
+    codes, scales = quantize_rows(x, act_tile, padded)
+    values = dequantize_rows(codes, scales, act_tile).bfloat16()
+    return values.view(x.shape[0], -1, len(VALUE_ORDER))[..., list(VALUE_ORDER)].flatten(1)
+
+
+def columns_in_order(values: torch.Tensor) -> torch.Tensor:
+    """fp32 rows of what `quantized_values` returns."""
+    places = torch.tensor(VALUE_ORDER, device=values.device).argsort()
+    return values.float().view(values.shape[0], -1, len(VALUE_ORDER))[..., places].flatten(1)
 
 
 def silu_mul(hidden: torch.Tensor) -> torch.Tensor:
@@ -149,23 +162,38 @@ def _of(weight: PackedWeight, expert: int) -> torch.Tensor:
 
 
 def gate_up(
-    codes: torch.Tensor, scales: torch.Tensor, w1: PackedWeight, routing: Routing, act_tile: int, **_: object
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
+    w1: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    **_: object,
 ) -> torch.Tensor:
     """Twin of `kernels.gemms.gate_up`, in fp32; rows that hold no slot are zero."""
-    return silu_mul(_rows_times(codes, scales, w1, routing, act_tile))
+    return silu_mul(_rows_times(rows, scales, w1, routing, act_tile))
 
 
 def down(
-    codes: torch.Tensor, scales: torch.Tensor, w2: PackedWeight, routing: Routing, act_tile: int, **_: object
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
+    w2: PackedWeight,
+    routing: Routing,
+    act_tile: int,
+    **_: object,
 ) -> torch.Tensor:
     """Twin of `kernels.gemms.down`, in fp32; rows that hold no slot are zero."""
-    return _rows_times(codes, scales, w2, routing, act_tile)
+    return _rows_times(rows, scales, w2, routing, act_tile)
 
 
 def _rows_times(
-    codes: torch.Tensor, scales: torch.Tensor, weight: PackedWeight, routing: Routing, act_tile: int
+    rows: torch.Tensor,
+    scales: torch.Tensor | None,
+    weight: PackedWeight,
+    routing: Routing,
+    act_tile: int,
 ) -> torch.Tensor:
-    rows = dequantize_rows(codes, scales, act_tile)[:, : weight.shape[2]]
+    rows = columns_in_order(rows) if scales is None else dequantize_rows(rows, scales, act_tile)
+    rows = rows[:, : weight.shape[2]]
     out = rows.new_zeros(rows.shape[0], weight.shape[1])
     for block, count in enumerate(routing.count.tolist()):
         if count:

@@ -10,7 +10,7 @@ import torch
 
 from kernels.checks import require_choice
 from kernels.integer import IntegerWeight
-from kernels.quantize import TILE, PackedWeight
+from kernels.quantize import TILE, PackedWeight, padded_k
 from kernels.routing import Routing
 from kernels.target import Target, launch, multiprocessors, overlap, target_of
 
@@ -18,6 +18,8 @@ ARCH = "90"
 """Warp-group matrix instructions with a register operand are Hopper's alone."""
 ROWS = 256
 """Weight rows of a tile: 64 for each of four warp groups."""
+OWN_TILE = 32
+"""Columns of a gated result that one warp group holds: it quantizes them if they are an activation tile."""
 SHARED_BYTES = 227 * 1024
 """What a program of this architecture may hold."""
 
@@ -29,7 +31,8 @@ class RingTile:
     Attributes:
         stages: K-tiles (128 weights) that the ring holds at most; fewer where there is no room.
         warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less. Always 2 for
-            blocks of 64 rows and groups below 128: four would not have the registers.
+            blocks of 64 rows of codes that are gathered or have groups below 128: four would not have the
+            registers. Always 4 for values.
     """
 
     stages: int
@@ -51,10 +54,11 @@ def fits(hidden: int, inter: int) -> bool:
     return hidden % 8 == 0 and inter % 8 == 0 and min(hidden, inter) > TILE
 
 
-def most_stages(block_m: int, group: int, act_tile: int, *, gated: bool) -> int:
-    """The longest ring that has room, at most 8."""
-    scales = TILE // group * ROWS * 2 + TILE // act_tile * max(block_m, 32) * 4
-    stage = ROWS * TILE // 2 + block_m * TILE + scales + 16
+def most_stages(block_m: int, group: int, act_tile: int | None, *, gated: bool) -> int:
+    """The longest ring that has room, at most 8. `act_tile`: of codes; None: rows are values."""
+    rows = block_m * TILE * (2 if act_tile is None else 1)
+    row_scales = 0 if act_tile is None else TILE // act_tile * max(block_m, 32) * 4
+    stage = ROWS * TILE // 2 + rows + TILE // group * ROWS * 2 + row_scales + 16
     out = 4 * block_m * (32 if gated else 64) * 2
     return min(8, (SHARED_BYTES - out - 1024) // stage)
 
@@ -68,28 +72,59 @@ def grouped_gemm(
     tile: RingTile,
     *,
     gated: bool,
+    top_k: int = 0,
 ) -> torch.Tensor:
-    """Each row times its expert's weights.
+    """Each row times its expert's weights, by INT8 tensor cores.
 
     Args:
         codes: int8 [rows, K_padded], contiguous; rows as `routing` has them.
-        scales: fp32 [K_padded / act_tile, rows].
+        scales: fp32 [K_padded / act_tile, rows], of those rows in any case.
         weight: packed [experts, N, K].
         gated: the rows of `weight` are gate, then up, and the result is silu(gate) · up. N / 2 must be a
             multiple of 8.
+        top_k: slots of a token: `codes` are of tokens, and gathered. 0: they are in the order of the routing.
 
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
     """
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
-    crowded = routing.block_m == 64 and weight.group < TILE
+    crowded = routing.block_m == 64 and (weight.group < TILE or top_k > 0)
     sizes = {
         "W_SCALES": TILE // weight.group,
         "X_SCALES": TILE // act_tile,
         "STAGES": stages,
         "WARP_GROUPS": 2 if crowded else tile.warp_groups,
     }
-    return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes)
+    return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes, top_k)
+
+
+def value_gemm(
+    values: torch.Tensor,
+    weight: PackedWeight,
+    routing: Routing,
+    tile: RingTile,
+    *,
+    gated: bool,
+    top_k: int = 0,
+    quantized: bool = False,
+) -> torch.Tensor:
+    """Each row times its expert's weights, by bf16 tensor cores: half their rate, and nothing to scale.
+
+    Args:
+        values: bf16 [rows, K_padded], contiguous, as `quantize_rows` makes them with `values`.
+        quantized: return such values of the result, with an activation tile of 32: for the next GEMM. Only
+            with `gated`.
+        weight, routing, gated, top_k: as of `grouped_gemm`.
+
+    Returns:
+        bf16 [rows, N], or [rows, N / 2] if gated; quantized: K_padded of the next GEMM wide.
+    """
+    stages = min(tile.stages, most_stages(routing.block_m, weight.group, None, gated=gated))
+    sizes = {"W_SCALES": TILE // weight.group, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
+    scales = values.new_empty(4, dtype=torch.float32)
+    return _launch(
+        values, scales, weight.packed, weight.scales, None, routing, gated, sizes, top_k, quantized=quantized
+    )
 
 
 def integer_gemm(
@@ -100,12 +135,13 @@ def integer_gemm(
     tile: RingTile,
     *,
     gated: bool,
+    top_k: int = 0,
 ) -> torch.Tensor:
     """`grouped_gemm` with integer multipliers of groups: the K-loop in INT32. `scales`: fp32 [1, rows]."""
     stages = min(tile.stages, most_stages(routing.block_m, TILE, TILE, gated=gated))
     sizes = {"W_SCALES": 1, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
     tensors = (weight.packed, weight.multipliers, weight.row_scales)
-    return _launch(codes, scales, *tensors, routing, gated, sizes)
+    return _launch(codes, scales, *tensors, routing, gated, sizes, top_k)
 
 
 def _launch(
@@ -117,10 +153,13 @@ def _launch(
     routing: Routing,
     gated: bool,
     sizes: Mapping[str, int],
+    top_k: int,
+    *,
+    quantized: bool = False,
 ) -> torch.Tensor:
     n, k_tiles = packed.shape[2], packed.shape[1]
-    rows, width = codes.shape[0], n // 2 if gated else n
-    out = codes.new_empty(rows, width, dtype=torch.bfloat16)
+    rows, width = routing.slots.shape[0], n // 2 if gated else n
+    out = codes.new_empty(rows, padded_k(width) if quantized else width, dtype=torch.bfloat16)
     launch(
         _device_code()._grouped,
         (multiprocessors(codes.device),),
@@ -132,12 +171,16 @@ def _launch(
         routing.live,
         scales if row_scales is None else row_scales,
         scales,
+        codes,
+        routing.slots,
         rows,
         N=n,
         N_TILES=-(-width // (ROWS // 2 if gated else ROWS)),
         K_TILES=k_tiles,
         BLOCK_M=routing.block_m,
         GATED=gated,
+        TOP_K=top_k,
+        QUANTIZED=quantized,
         num_warps=4,
         **sizes,
         **overlap(target_of(codes.device)),
@@ -176,7 +219,8 @@ def _descriptors(
     else:
         w = TensorDescriptor(packed, [tiles * n, 64], [64, 1], [ROWS, 64], NVMMASharedLayout(64, 8, 2))
         ws = TensorDescriptor(group_scales, [groups * n], [1], [ROWS], NVMMASharedLayout(0, 16, 1))
-    x = TensorDescriptor.from_tensor(codes, [block_m, TILE], NVMMASharedLayout(128, 8, 2))
+    bits = 8 * codes.element_size()
+    x = TensorDescriptor.from_tensor(codes, [block_m, TILE], NVMMASharedLayout(128, bits, 2))
     # Where a copy lands is a multiple of 128 bytes.
     xs = TensorDescriptor.from_tensor(scales.view(-1), [max(block_m, 32)], NVMMASharedLayout(0, 32, 1))
     cols = 32 if gated else 64

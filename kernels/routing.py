@@ -14,7 +14,7 @@ import torch
 
 from kernels import _routing as device_code
 from kernels.checks import require_shape, require_tensor
-from kernels.quantize import Cut, power_of_two
+from kernels.quantize import Cut, power_of_two, values_cut
 from kernels.target import INTERPRETED, launch, roomy, target_of
 
 BLOCK_MS = (16, 32, 64, 128)
@@ -100,6 +100,8 @@ def route_and_quantize(
 ) -> tuple[Routing, torch.Tensor, torch.Tensor]:
     """`align_experts`, and `quantize_rows` of the tokens into those rows, in the same launches.
 
+    A GEMM reads its rows one behind the other: codes are copied to each row of their token.
+
     Args:
         x: bf16 [tokens, K], contiguous.
         topk_ids, experts, block_m: as of `align_experts`.
@@ -112,15 +114,74 @@ def route_and_quantize(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
+    routing, cut = _for_tokens(x, topk_ids, experts, block_m, Cut(x.shape[1], act_tile, padded))
+    codes, scales = cut.outputs(x, routing.slots.shape[0])
+    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, codes, scales, gathered=False))
+    return routing, codes, scales
+
+
+def route_and_quantize_tokens(
+    x: torch.Tensor,
+    topk_ids: torch.Tensor,
+    experts: int,
+    block_m: int,
+    act_tile: int,
+    padded: int | None = None,
+) -> tuple[Routing, torch.Tensor, torch.Tensor]:
+    """`route_and_quantize` for a GEMM that gathers: each token's codes once, scales of the rows all the same.
+
+    Returns:
+        The routing; codes int8 [tokens, padded]; scales fp32 [ceil(padded / act_tile), rows].
+    """
+    routing, cut = _for_tokens(x, topk_ids, experts, block_m, Cut(x.shape[1], act_tile, padded))
+    codes = x.new_empty(x.shape[0], cut.width, dtype=torch.int8)
+    scales = x.new_empty(cut.tiles, routing.slots.shape[0], dtype=torch.float32)
+    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, codes, scales, gathered=True))
+    return routing, codes, scales
+
+
+def route_and_quantized_values(
+    x: torch.Tensor,
+    topk_ids: torch.Tensor,
+    experts: int,
+    block_m: int,
+    act_tile: int,
+    padded: int | None = None,
+) -> tuple[Routing, torch.Tensor]:
+    """`align_experts`, and `quantized_values` of the tokens, in the same launches: for a GEMM that gathers.
+
+    Returns:
+        The routing; values bf16 [tokens, padded].
+    """
+    routing, cut = _for_tokens(x, topk_ids, experts, block_m, values_cut(x.shape[1], act_tile, padded))
+    values = x.new_empty(x.shape[0], cut.width)
+    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, values, None, gathered=True))
+    return routing, values
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantized:
+    """What is quantized beside the routing: how, of what, and where it goes; no scales: as values."""
+
+    cut: Cut
+    x: torch.Tensor
+    codes: torch.Tensor
+    scales: torch.Tensor | None
+    gathered: bool
+
+
+def _for_tokens(
+    x: torch.Tensor, topk_ids: torch.Tensor, experts: int, block_m: int, cut: Cut
+) -> tuple[Routing, Cut]:
     require_tensor("x", x, torch.bfloat16, 2)
     routing = _unfilled(topk_ids, experts, block_m)
-    tokens = x.shape[0]
-    require_shape("topk_ids", topk_ids.shape, (tokens, topk_ids.shape[1]))
-    cut = Cut(x.shape[1], act_tile, padded)
-    codes, scales = cut.outputs(x, routing.slots.shape[0])
-    tokens_a_program = max(cut.block_rows, power_of_two(-(-tokens // PROGRAMS)))
-    _place(topk_ids, experts, routing, tokens_a_program, (cut, x, codes, scales))
-    return routing, codes, scales
+    require_shape("topk_ids", topk_ids.shape, (x.shape[0], topk_ids.shape[1]))
+    return routing, cut
+
+
+def _place_tokens(ids: torch.Tensor, experts: int, routing: Routing, quantized: _Quantized) -> None:
+    tokens_a_program = max(quantized.cut.block_rows, power_of_two(-(-ids.shape[0] // PROGRAMS)))
+    _place(ids, experts, routing, tokens_a_program, quantized)
 
 
 def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
@@ -145,9 +206,9 @@ def _place(
     experts: int,
     routing: Routing,
     tokens_a_program: int,
-    quantized: tuple[Cut, torch.Tensor, torch.Tensor, torch.Tensor] | None,
+    quantized: _Quantized | None,
 ) -> None:
-    """Launches. `tokens_a_program`: a power of two; `quantized`: (how, values, codes, scales)."""
+    """Launches. `tokens_a_program`: a power of two."""
     (tokens, top_k), device = ids.shape, ids.device
     if not tokens * top_k:
         return
@@ -180,7 +241,6 @@ def _place(
             OVERLAP=overlap,
             num_warps=16,
         )
-    cut, x, codes, scales = quantized or (None, ids, ids, ids)
     lanes = power_of_two(tokens_a_program * top_k)
     programs = -(-tokens // tokens_a_program)
     blocks = min(BLOCKS_A_PROGRAM, power_of_two(-(-routing.blocks // programs)))
@@ -198,16 +258,15 @@ def _place(
         routing.of_expert,
         routing.count,
         routing.live,
-        x,
-        codes,
-        scales,
+        *((quantized.x, quantized.codes) if quantized else (ids, ids)),
+        ids if quantized is None or quantized.scales is None else quantized.scales,
         tokens,
         routing.blocks,
         chunks,
         EXPERTS=experts,
         TOP_K=top_k,
-        K=x.shape[1],
-        SCALES_STRIDE=scales.shape[1],
+        K=quantized.x.shape[1] if quantized else 1,
+        SCALES_STRIDE=routing.slots.shape[0],
         BLOCK_M=routing.block_m,
         BINS=bins,
         CHUNK_TOKENS=chunk,
@@ -220,8 +279,10 @@ def _place(
         LANES=lanes,
         BLOCKS_A_PROGRAM=blocks,
         OVERLAP=overlap,
-        BLOCK_ROWS=cut.block_rows if cut else 1,
-        **(cut.sizes if cut else NOT_QUANTIZED),
+        GATHERED=quantized is not None and quantized.gathered,
+        VALUES=quantized is not None and quantized.scales is None,
+        BLOCK_ROWS=quantized.cut.block_rows if quantized else 1,
+        **(quantized.cut.sizes if quantized else NOT_QUANTIZED),
         # The attribute lets this launch start before the one in front of it ends. That one has no such
         # attribute: whatever ran before it has ended, so only what it writes itself has to be waited for.
         **({"launch_pdl": True} if overlap else {}),

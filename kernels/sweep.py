@@ -7,6 +7,7 @@ CUDA graphs over several sets of weights and tokens, since one set would stay in
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import statistics
 import time
@@ -24,7 +25,7 @@ from triton.runtime.jit import JITFunction
 from kernels import moe_w4a8 as op
 from kernels import ring
 from kernels.decode import DecodeTile, decode_down, decode_gate_up
-from kernels.quantize import TILE, padded_k, quantize_rows, silu_mul, silu_mul_quantize
+from kernels.quantize import TILE, padded_k, silu_mul, silu_mul_quantize
 from kernels.ring import RingTile
 from kernels.routing import align_experts, route_and_quantize
 from kernels.shapes import QWEN35_35B, SHAPES, Shape
@@ -33,6 +34,7 @@ from kernels.target import Target, target_of
 from kernels.tuning import (
     FOLDER,
     RING_BLOCK_MS,
+    RINGS,
     AnyTile,
     Plan,
     Problem,
@@ -95,15 +97,19 @@ def cuts(work: Work, target: Target) -> list[Cut]:
     if work.variant == "in_loop":
         return [("blocks", size) for size in sizes]
     if ring.supported(target):
-        return few + [("ring", size) for size in sizes if size in RING_BLOCK_MS] * (work.m > 2)
+        rings = [(path, size) for path in RINGS for size in sizes if size in RING_BLOCK_MS]
+        return few + rings * (work.m > 2)
     return few + [("blocks", size) for size in sizes] * (work.m > 2)
 
 
 def tiles(work: Work, cut: Cut, gemm: str) -> list[AnyTile]:
     """Tiles worth a try."""
     path, block_m = cut
+    if path == "ring_bf16":
+        return [RingTile(8)]
     if path == "ring":
-        return [RingTile(8, 2)] if block_m == 64 and work.group < TILE else [RingTile(8, 4), RingTile(8, 2)]
+        crowded = block_m == 64 and (gemm == "gemm1" or work.group < TILE)
+        return [RingTile(8, 2)] if crowded else [RingTile(8, 4), RingTile(8, 2)]
     return [*(decode_tiles(work, gemm) if path == "slots" else block_tiles(block_m))]
 
 
@@ -211,12 +217,20 @@ def best_plan(work: Work, target: Target, note: Callable[[str], None]) -> tuple[
     inputs = work.inputs(SETS if work.m > 64 else 4 * SETS)
     found = []
     for cut in cuts(work, target):
-        first = _best_tile(work, inputs, cut, "gemm1", note)
-        plan = Plan(*cut, first, _best_tile(work, inputs, cut, "gemm2", note, first))
-        found.append((time_ms([_call(one, plan) for one in inputs]), plan))
-        note(f"  {plan}: {found[-1][0] * 1e3:.1f} µs")
+        for plan in _candidates(work, inputs, cut, note):
+            found.append((time_ms([_call(one, plan) for one in inputs]), plan))
+            note(f"  {plan}: {found[-1][0] * 1e3:.1f} µs")
     best_ms, plan = min(found, key=lambda pair: pair[0])
     return plan, best_ms
+
+
+def _candidates(work: Work, inputs: Inputs, cut: Cut, note: Callable[[str], None]) -> list[Plan]:
+    """All tiles of a ring, which are few; else the best of each GEMM."""
+    if cut[0] in RINGS:
+        both = itertools.product(tiles(work, cut, "gemm1"), tiles(work, cut, "gemm2"))
+        return [Plan(*cut, up, down) for up, down in both]
+    first = _best_tile(work, inputs, cut, "gemm1", note)
+    return [Plan(*cut, first, _best_tile(work, inputs, cut, "gemm2", note, first))]
 
 
 def _call(inputs: dict[str, Any], plan: Plan) -> Callable[[], object]:
@@ -248,7 +262,7 @@ def _best_tile(
 
 
 def _gemm_call(inputs: dict[str, Any], plan: Plan, gemm: str) -> Callable[[], object]:
-    """One GEMM alone, on what the op would give it."""
+    """One GEMM alone, on what the op would give it; for a ring there is the whole op."""
     x, ids, act_tile = inputs["x"], inputs["topk_ids"], inputs["act_tile"]
     w1, w2 = inputs["w1"], inputs["w2"]
     # The plan's path says which kind of tile they are.
@@ -271,16 +285,10 @@ def _gemm_call(inputs: dict[str, Any], plan: Plan, gemm: str) -> Callable[[], ob
     routing, codes, scales = route_and_quantize(
         x, ids, w1.shape[0], plan.block_m, act_tile, padded_k(x.shape[1])
     )
-    if plan.path == "ring":
-        first = partial(ring.grouped_gemm, codes, scales, w1, routing, act_tile, up, gated=True)
-    else:
-        first = partial(op.grouped_gemm, codes, scales, w1, routing, act_tile, up)
+    first = partial(op.grouped_gemm, codes, scales, w1, routing, act_tile, up)
     if gemm == "gemm1":
         return first
-    quantize, width = (quantize_rows if plan.path == "ring" else silu_mul_quantize), padded_k(w2.shape[2])
-    codes, scales = quantize(first(), act_tile, width, counts=routing.count)
-    if plan.path == "ring":
-        return partial(ring.grouped_gemm, codes, scales, w2, routing, act_tile, down, gated=False)
+    codes, scales = silu_mul_quantize(first(), act_tile, padded_k(w2.shape[2]), counts=routing.count)
     return partial(op.grouped_gemm, codes, scales, w2, routing, act_tile, down)
 
 

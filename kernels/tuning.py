@@ -44,8 +44,15 @@ class Tile:
 
 SAFE_TILE = Tile(64, 4, 3)
 AnyTile = Tile | RingTile | DecodeTile
-TILES: Mapping[str, type[AnyTile]] = {"slots": DecodeTile, "blocks": Tile, "ring": RingTile}
+TILES: Mapping[str, type[AnyTile]] = {
+    "slots": DecodeTile,
+    "blocks": Tile,
+    "ring": RingTile,
+    "ring_bf16": RingTile,
+}
 PATHS = tuple(TILES)
+RINGS = ("ring", "ring_bf16")
+"""Hopper's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class Plan:
 
     Attributes:
         path: "slots": two launches over unsorted slots, for a few tokens; "blocks": sorted into blocks, any
-            GPU; "ring": the same, Hopper's kernel.
+            GPU; "ring": the same, Hopper's kernel; "ring_bf16": that one on bf16 tensor cores, whose
+            operands have their scales in them: for small groups.
         block_m: rows of a block; 1 for slots.
         gemm1, gemm2: how gate and up, and down, are cut.
     """
@@ -105,7 +113,7 @@ def plan_for(target: Target, problem: Problem) -> Plan:
     if not rows:
         return fallback_plan(problem)
     plan = nearest(rows, problem)
-    if plan.path == "ring" and not (supported(target) and fits(problem.hidden, problem.inter)):
+    if plan.path in RINGS and not (supported(target) and fits(problem.hidden, problem.inter)):
         return Plan("blocks", plan.block_m, SAFE_TILE, SAFE_TILE)
     return plan
 

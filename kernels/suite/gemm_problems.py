@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from kernels import gemms, reference
-from kernels.quantize import PackedWeight, padded_k, quantize_rows
+from kernels.quantize import PackedWeight, padded_k, quantize_rows, quantized_values
 from kernels.routing import align_experts
 from kernels.shapes import Shape
 from kernels.suite.problems import (
@@ -74,9 +74,13 @@ def _rows(shape: Shape, m: int, group: int, act_tile: int, seed: int, second: bo
     torch.manual_seed(seed)
     width = padded_k(weight.shape[2])
     rows = torch.randn(routing.slots.shape[0], weight.shape[2]).bfloat16()
-    codes, scales = quantize_rows(rows, act_tile, width)
-    names = ("codes", "scales", "w2" if second else "w1", "routing", "act_tile", "plan", "live")
-    return dict(zip(names, (codes, scales, weight, routing, act_tile, plan, live), strict=True))
+    scales: torch.Tensor | None = None
+    if plan.path == "ring_bf16":
+        rows = quantized_values(rows, act_tile, width)
+    else:
+        rows, scales = quantize_rows(rows, act_tile, width)
+    names = ("rows", "scales", "w2" if second else "w1", "routing", "act_tile", "plan", "live")
+    return dict(zip(names, (rows, scales, weight, routing, act_tile, plan, live), strict=True))
 
 
 gate_up, down = live_rows(gemms.gate_up), live_rows(gemms.down)

@@ -121,12 +121,12 @@ CHANGES: dict[str, Sequence[tuple[str, str]]] = {
         _after("from kernels import target\n", _SPENT, ""),
         _after("    ROWS,\n", _EXTRA, "    K: tl.constexpr"),
         _after("    ROWS,\n", _EXTRA, "    INTER: tl.constexpr,\n    K_PADDED"),
-        _after("            codes, scale, codes_ptr, scales_ptr, rows, live", _IF_SPENT, ","),
-        _after("    store_codes(codes, scale, codes_ptr, scales_ptr, rows, live", _IF_SPENT, ","),
+        _after("        store_codes(codes, codes_ptr, rows, live", _IF_SPENT, ","),
+        _after("\n    store_codes(codes, codes_ptr, rows, live", _IF_SPENT, ","),
     ),
     "quantize.py": (
         _after("", _PLANTED, "from kernels import _quantize as"),
-        _after("        rows,\n", _STEPS.format("quantize_rows", "k"), "        K=k,\n"),
+        _after("        rows,\n", _STEPS.format("quantize_rows", "k"), "        K=cut.k,\n"),
         _after(
             "        rows,\n",
             _STEPS.format("silu_mul_quantize", "inter"),

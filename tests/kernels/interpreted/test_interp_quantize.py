@@ -7,7 +7,7 @@ import torch
 from stand_in import poisoned, rms_error
 
 from kernels import reference
-from kernels.quantize import quantize_rows, silu_mul, silu_mul_quantize
+from kernels.quantize import quantize_rows, quantized_values, silu_mul, silu_mul_quantize
 
 
 @pytest.mark.parametrize("act_tile", [32, 128])
@@ -22,15 +22,18 @@ def test_quantize_rows(act_tile: int, k: int, padded: int | None) -> None:
     assert torch.equal(scales, want_scales)
 
 
-def test_rows_go_to_every_place() -> None:
-    x = torch.randn(2, 64).bfloat16()
-    places = torch.tensor([[3, 0], [-1, 1]], dtype=torch.int32)
-    plain_codes, plain = quantize_rows(x, 32)
+@pytest.mark.parametrize("act_tile", [32, 128])
+@pytest.mark.parametrize(("k", "padded"), [(96, 128), (256, None), (2880, 2944)])
+def test_values_are_codes_times_scales(act_tile: int, k: int, padded: int | None) -> None:
+    x = torch.randn(5, k).bfloat16()
+    x[2] = 0
     with poisoned():
-        codes, scales = quantize_rows(x, 32, places=places, out_rows=5)
-    assert torch.equal(codes[[3, 0, 1]], plain_codes[[0, 0, 1]])
-    assert torch.equal(scales[:, [3, 0, 1]], plain[:, [0, 0, 1]])
-    assert scales[:, [2, 4]].isnan().all()
+        values = quantized_values(x, act_tile, padded)
+    assert torch.equal(values, reference.quantized_values(x, act_tile, padded))
+    rows = reference.columns_in_order(values)[:, :k]
+    assert rms_error(rows, x.float()) < 0.01
+    # Each column is where it was.
+    assert ((rows - x.float()).abs() <= x.float().abs().amax(1, keepdim=True) / 120).all()
 
 
 def test_nan_is_not_lost() -> None:
@@ -38,6 +41,7 @@ def test_nan_is_not_lost() -> None:
     x[1, 40] = float("nan")
     _, scales = quantize_rows(x, 32)
     assert scales.isnan().tolist() == [[False, False], [False, True]]
+    assert quantized_values(x, 32).isnan().view(2, 2, 32).all(2).tolist() == scales.isnan().T.tolist()
 
 
 @pytest.mark.parametrize("act_tile", [32, 128])
@@ -57,6 +61,7 @@ def test_rows_that_do_not_count_are_left_alone() -> None:
     x = torch.where(held[:, None], torch.randn(80, 128), float("nan")).bfloat16()
     with poisoned():
         outs = [quantize_rows(x, 32, counts=counts), silu_mul_quantize(x, 32, counts=counts)]
+        values = quantized_values(x, 32, counts=counts)
         gated = silu_mul(x, counts=counts)
     wants = [reference.quantize_rows(x[held], 32), reference.silu_mul_quantize(x[held], 32)]
     for (codes, scales), (want_codes, want_scales) in zip(outs, wants, strict=True):
@@ -64,6 +69,8 @@ def test_rows_that_do_not_count_are_left_alone() -> None:
         torch.testing.assert_close(scales[:, held], want_scales)
         assert (codes[~held] == 127).all()
         assert scales[:, ~held].isnan().all()
+    assert torch.equal(values[held], reference.quantized_values(x[held], 32))
+    assert values[~held].isnan().all()
     assert rms_error(gated[held], reference.silu_mul(x[held])) < 3e-3
     assert gated[~held].isnan().all()
 

@@ -7,8 +7,13 @@ import torch
 from stand_in import poisoned, rms_error
 
 from kernels import reference, routing
-from kernels.quantize import quantize_rows
-from kernels.routing import Routing, align_experts, route_and_quantize
+from kernels.routing import (
+    Routing,
+    align_experts,
+    route_and_quantize,
+    route_and_quantize_tokens,
+    route_and_quantized_values,
+)
 from kernels.weighted_sum import weighted_sum
 
 SIZES = [(1, 4, 2), (9, 256, 8), (64, 4, 4), (200, 7, 3), (33, 500, 11), (130, 256, 8)]
@@ -68,6 +73,12 @@ def test_tokens_are_quantized_into_all_their_rows(m: int, experts: int, top_k: i
         rows = found.places[token][found.places[token] >= 0].long()
         assert torch.equal(codes[rows], want_codes[token].expand(len(rows), -1))
         assert torch.equal(scales[:, rows], want_scales[:, token, None].expand(-1, len(rows)))
+    again, own_codes, own_scales = route_and_quantize_tokens(x, ids, experts, 16, act_tile, 256)
+    assert torch.equal(own_codes[:-1], want_codes)
+    for places in (again.places, found.places):
+        assert torch.equal(places >= 0, (ids >= 0) & (ids < experts))
+    theirs, ours = (places[places >= 0].long() for places in (again.places, found.places))
+    torch.testing.assert_close(own_scales[:, theirs], scales[:, ours], rtol=0, atol=0, equal_nan=True)
     last = found.places[-1][found.places[-1] >= 0].long()
     assert scales[0, last].isnan().all()
     # Rows that hold no slot are left alone.
@@ -85,11 +96,15 @@ def test_counting_apart_changes_nothing_else(monkeypatch: pytest.MonkeyPatch) ->
     with poisoned():
         found, codes, scales = route_and_quantize(x, ids, 9, 16, 32)
     assert_routes(found, ids, 9, 16)
+    want_codes, want_scales = reference.quantize_rows(x, 32)
+    token, choice = torch.where(found.places >= 0)
+    held = found.places[token, choice].long()
+    assert torch.equal(codes[held], want_codes[token])
+    assert torch.equal(scales[:, held], want_scales[:, token])
     with poisoned():
-        again = quantize_rows(x, 32, places=found.places, out_rows=codes.shape[0])
-    held = found.places[found.places >= 0].long()
-    assert torch.equal(codes[held], again[0][held])
-    assert torch.equal(scales[:, held], again[1][:, held])
+        found, values = route_and_quantized_values(x, ids, 9, 16, 32)
+    assert_routes(found, ids, 9, 16)
+    assert torch.equal(values, reference.quantized_values(x, 32))
 
 
 def test_all_slots_of_one_expert() -> None:

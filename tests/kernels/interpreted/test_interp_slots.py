@@ -59,9 +59,9 @@ def test_gemms_refuse_what_does_not_fit_by_name() -> None:
         gemms.gate_up(codes, scales, weight, routing, 64, plan=plan)
     with pytest.raises(ValueError, match="scales has shape"):
         gemms.down(codes, scales, weight, routing, 32, plan=plan)
-    with pytest.raises(TypeError, match=r"codes is torch\.float32"):
+    with pytest.raises(TypeError, match=r"rows is torch\.float32"):
         gemms.gate_up(codes.float(), scales, weight, routing, 128, plan=plan)
-    with pytest.raises(ValueError, match="codes has shape"):
+    with pytest.raises(ValueError, match="rows has shape"):
         gemms.gate_up(codes[:8], scales, weight, routing, 128, plan=plan)
     with pytest.raises(ValueError, match=r"plan\.path is 'slots'"):
         gemms.gate_up(codes, scales, weight, routing, 128, plan=PLANS["slots"])
