@@ -8,11 +8,15 @@ from kernels import _matvec_w4 as device_code
 from kernels.checks import require_choice, require_shape, require_tensor
 from kernels.decode import DecodeTile, meta, words
 from kernels.quantize import ACT_TILES, TILE, PackedWeight, power_of_two
-from kernels.target import launch
+from kernels.target import launch, multiprocessors
 
 MANY_ROWS = 4096
 """From so many rows on programs of 16 or 32 rows are faster than of 8 or 4 (measured on an H200)."""
 FEW_WARPS = 4
+EARLY_PROGRAMS = 1
+"""On a multiprocessor, beside all programs of the launch before."""
+CACHED_BYTES = 24 << 20
+"""Weights that a second-level cache of 50 MB holds beside those of the launch before."""
 REGISTERS = 64
 """Of a thread, so that programs of two launches fit on a multiprocessor at once."""
 
@@ -56,9 +60,18 @@ def matvec_w4(
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")
-    grid = (-(-rows // tile.rows) * x.shape[0],)
-    launch(device_code._matvec, grid, x.device, *arguments, N=rows, K=k, **meta(x, weight, act_tile, tile))
+    blocks = -(-rows // tile.rows)
+    options = meta(x, weight, act_tile, tile)
+    ahead = _ahead(blocks, weight, x.device) if options["PDL"] and x.shape[0] == 1 else (0, 0)
+    sizes = {"N": rows, "K": k, "EARLY": ahead[0], "AHEAD": ahead[1], "WARPS": tile.warps}
+    launch(device_code._matvec, (blocks * x.shape[0],), x.device, *arguments, **sizes, **options)
     return y
+
+
+def _ahead(blocks: int, weight: PackedWeight, device: torch.device) -> tuple[int, int]:
+    """(programs that run while the launch before ends, blocks that each of them fetches for)."""
+    early = EARLY_PROGRAMS * multiprocessors(device)
+    return (0, 0) if weight.bytes > CACHED_BYTES else (early, -(-blocks // early) - 1)
 
 
 def default_tile(rows: int, k_tiles: int, group: int) -> DecodeTile:
