@@ -11,7 +11,7 @@ from kernels.ring import SHARED_BYTES, RingTile, fits, most_stages, supported
 from kernels.shapes import SHAPES
 from kernels.target import INTERPRETER, Target
 from kernels.tuning import RING_BLOCK_MS, Plan, Problem, plan_for
-from perfsuite.static.offline import HostFailure, compile_op
+from perfsuite.static.offline import Compiled, HostFailure, compile_op
 
 LEAST_STAGES = 4
 """Copies in flight that hide the memory's latency."""
@@ -25,44 +25,46 @@ def test_only_hopper_has_it() -> None:
 
 @pytest.mark.parametrize("block_m", RING_BLOCK_MS)
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("act_tile", ACT_TILES)
+@pytest.mark.parametrize("act_tile", [*ACT_TILES, None])
 @pytest.mark.parametrize("gated", [False, True], ids=["down", "gated"])
-def test_the_longest_ring_has_room(block_m: int, group: int, act_tile: int, gated: bool) -> None:
+def test_the_longest_ring_has_room(block_m: int, group: int, act_tile: int | None, gated: bool) -> None:
     stages = most_stages(block_m, group, act_tile, gated=gated)
-    # Packed weights, rows of codes, scales of both; a result of four warp groups waits to be copied.
-    weights, rows = 256 * 64, block_m * 128
-    scales = 128 // group * 256 * 2 + 128 // act_tile * block_m * 4
+    # Packed weights, rows of codes or values, scales of both; a result waits to be copied.
+    weights, rows = 256 * 64, block_m * 128 * (1 if act_tile else 2)
+    scales = 128 // group * 256 * 2 + (128 // act_tile * block_m * 4 if act_tile else 0)
     result = block_m * (128 if gated else 256) * 2
     assert LEAST_STAGES <= stages <= 8
     assert stages * (weights + rows + scales) + result <= SHARED_BYTES
 
 
-def compiled(inter: int, stages: int, warp_groups: int = 4, block_m: int = 64) -> list[str]:
-    """Names of what a call launches, with a plan that asks for the ring."""
-    tile = RingTile(stages, warp_groups)
+def compiled(
+    inter: int, tile: RingTile, block_m: int = 64, path: str = "ring", group: int = 32, act_tile: int = 128
+) -> Compiled:
+    """What a call launches, with a plan that asks for the ring."""
     with torch.device("meta"):
         arguments = {
             "x": torch.empty(64, 256, dtype=torch.bfloat16),
-            "w1": random_weight(4, 2 * inter, 256, 32),
-            "w2": random_weight(4, 256, inter, 32),
+            "w1": random_weight(4, 2 * inter, 256, group),
+            "w2": random_weight(4, 256, inter, group),
             "topk_weights": torch.empty(64, 2),
             "topk_ids": torch.empty(64, 2, dtype=torch.int64),
-            "plan": Plan("ring", block_m, tile, tile),
+            "act_tile": act_tile,
+            "plan": Plan(path, block_m, tile, tile),
         }
-    return [kernel.name for kernel in compile_op(moe_w4a8, arguments, "sm_90").launches.kernels]
+    return compile_op(moe_w4a8, arguments, "sm_90")
 
 
 def test_every_model_fits_and_what_does_not_is_refused_by_name() -> None:
     assert all(fits(shape.hidden, shape.inter) for shape in SHAPES.values())
     assert not fits(2048, 128) and not fits(2048, 516)
     with pytest.raises(HostFailure, match=r"plan\.path is 'ring' for hidden 256, inter 128"):
-        compiled(inter=128, stages=8)
+        compiled(128, RingTile(8))
     with pytest.raises(ValueError, match="warp_groups is 3"):
         RingTile(8, 3)
     with pytest.raises(ValueError, match="stages is 1"):
         RingTile(1)
     with pytest.raises(HostFailure, match=r"plan\.block_m is 128"):
-        compiled(inter=256, stages=8, block_m=128)
+        compiled(256, RingTile(8), block_m=128)
 
 
 @pytest.mark.filterwarnings("ignore:no tiles are tuned")
@@ -72,5 +74,30 @@ def test_a_problem_that_does_not_fit_is_planned_without_it() -> None:
 
 
 def test_a_plan_may_ask_for_more_stages_than_have_room() -> None:
-    names = compiled(inter=256, stages=99)
+    names = [kernel.name for kernel in compiled(256, RingTile(99)).launches.kernels]
     assert names == ["_place_slots", "_grouped", "_quantize_rows", "_grouped", "_weighted_sum"]
+
+
+def test_values_are_quantized_in_the_first_product_where_it_holds_a_tile() -> None:
+    launches = compiled(256, RingTile(8), path="ring_bf16", act_tile=32).launches
+    assert [kernel.name for kernel in launches.kernels] == [
+        "_place_slots",
+        "_grouped",
+        "_grouped",
+        "_weighted_sum",
+    ]
+
+
+TILES = [("ring", 16, 4), ("ring", 32, 4), ("ring", 64, 4), ("ring", 32, 2), ("ring", 64, 2)]
+VALUES = [("ring_bf16", block_m, 4) for block_m in RING_BLOCK_MS]
+
+
+@pytest.mark.parametrize(("path", "block_m", "warp_groups"), [*TILES, *VALUES])
+@pytest.mark.parametrize(("group", "act_tile"), [(128, 128), (32, 32), (64, 128)])
+def test_no_cut_of_the_ring_spills(
+    path: str, block_m: int, warp_groups: int, group: int, act_tile: int
+) -> None:
+    kernels = compiled(256, RingTile(8, warp_groups), block_m, path, group, act_tile).launches.kernels
+    assert [
+        (kernel.name, kernel.spills, kernel.stack_bytes) for kernel in kernels if kernel.stack_bytes
+    ] == []
