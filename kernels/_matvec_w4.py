@@ -26,7 +26,7 @@ def _matvec(
     LANES: tl.constexpr,
     TILES: tl.constexpr,
     PTX: tl.constexpr,
-    PDL: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """y[token, rows] of a block of ROWS; TILES cover all of K."""
     TOTAL: tl.constexpr = K_PADDED // 128
@@ -42,7 +42,7 @@ def _matvec(
     safe = row if N % ROWS == 0 else tl.minimum(row, N - 1)
     words = load_words(w_ptr, only, tile, safe, live, N, K_PADDED)
     s_low, s_high = load_scales(w_scale_ptr, only, tile, safe, live, N, K_PADDED, GROUP)
-    if PDL:
+    if OVERLAP:
         # The next launch may load its weights already: it waits for this one, as this one does for the last.
         tl.extra.cuda.gdc_launch_dependents()
         # Weights are nobody's result; x is, and y may still be read.

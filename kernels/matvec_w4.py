@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kernels import _matvec_w4 as device_code
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.checks import require_choice, require_shape, require_sizes, require_tensor, require_type
 from kernels.decode import DecodeTile, meta, words
 from kernels.quantize import ACT_TILES, TILE, PackedWeight, power_of_two
 from kernels.target import launch
@@ -43,6 +43,8 @@ def matvec_w4(
         TypeError, ValueError: what is wrong, by name.
     """
     require_choice("act_tile", act_tile, ACT_TILES)
+    require_type("weight", weight, PackedWeight, ": see pack_int4")
+    require_sizes("weight.shape", weight.shape)
     require_tensor("x", x, torch.bfloat16, 2, weight.packed.device)
     experts, rows, k = weight.shape
     if experts != 1:
@@ -53,6 +55,7 @@ def matvec_w4(
         return y
     k_tiles = weight.packed.shape[1]
     tile = default_tile(rows, k_tiles, weight.group) if tile is None else tile
+    require_type("tile", tile, DecodeTile)
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")

@@ -11,8 +11,10 @@ from kernels.ring import SHARED_BYTES, RingTile, fits, most_stages, supported
 from kernels.shapes import SHAPES
 from kernels.target import INTERPRETER, Target
 from kernels.tuning import RING_BLOCK_MS, Plan, Problem, plan_for
+from perfsuite.model import Kernel
 from perfsuite.static.offline import HostFailure, compile_op
 
+RING = ["_place_slots", "_grouped", "_quantize_rows", "_grouped", "_weighted_sum"]
 LEAST_STAGES = 4
 """Copies in flight that hide the memory's latency."""
 
@@ -37,19 +39,36 @@ def test_the_longest_ring_has_room(block_m: int, group: int, act_tile: int, gate
     assert stages * (weights + rows + scales) + result <= SHARED_BYTES
 
 
-def compiled(inter: int, stages: int, warp_groups: int = 4, block_m: int = 64) -> list[str]:
-    """Names of what a call launches, with a plan that asks for the ring."""
+def compiled(
+    inter: int,
+    stages: int = 8,
+    warp_groups: int = 4,
+    block_m: int = 64,
+    group: int = 32,
+    act_tile: int = 128,
+) -> list[Kernel]:
+    """What a call launches, with a plan that asks for the ring."""
     tile = RingTile(stages, warp_groups)
     with torch.device("meta"):
         arguments = {
             "x": torch.empty(64, 256, dtype=torch.bfloat16),
-            "w1": random_weight(4, 2 * inter, 256, 32),
-            "w2": random_weight(4, 256, inter, 32),
+            "w1": random_weight(4, 2 * inter, 256, group),
+            "w2": random_weight(4, 256, inter, group),
             "topk_weights": torch.empty(64, 2),
             "topk_ids": torch.empty(64, 2, dtype=torch.int64),
+            "act_tile": act_tile,
             "plan": Plan("ring", block_m, tile, tile),
         }
-    return [kernel.name for kernel in compile_op(moe_w4a8, arguments, "sm_90").launches.kernels]
+    return list(compile_op(moe_w4a8, arguments, "sm_90").launches.kernels)
+
+
+@pytest.mark.parametrize("block_m", [16, 64])
+@pytest.mark.parametrize("act_tile", ACT_TILES)
+def test_group_64_compiles_without_spills(act_tile: int, block_m: int) -> None:
+    """No model of the suite has it, so that no other test compiles it: few rows of a block, and most."""
+    kernels = compiled(384, block_m=block_m, group=64, act_tile=act_tile)
+    assert [kernel.name for kernel in kernels] == RING
+    assert [(k.name, k.spills, k.stack_bytes) for k in kernels if k.spills or k.stack_bytes] == []
 
 
 def test_every_model_fits_and_what_does_not_is_refused_by_name() -> None:
@@ -72,5 +91,4 @@ def test_a_problem_that_does_not_fit_is_planned_without_it() -> None:
 
 
 def test_a_plan_may_ask_for_more_stages_than_have_room() -> None:
-    names = compiled(inter=256, stages=99)
-    assert names == ["_place_slots", "_grouped", "_quantize_rows", "_grouped", "_weighted_sum"]
+    assert [kernel.name for kernel in compiled(inter=256, stages=99)] == RING
