@@ -241,7 +241,7 @@ def _gate_up(
     LANES: tl.constexpr,
     TILES: tl.constexpr,
     PTX: tl.constexpr,
-    PDL: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """act[slot] = silu(gate) · up for ROWS of the expert's rows; x is quantized here."""
     N: tl.constexpr = 2 * INTER
@@ -250,7 +250,7 @@ def _gate_up(
     PIECES: tl.constexpr = 2 if (GROUP == 32 or ACT_TILE == 32) else 1
     JOINT: tl.constexpr = GROUP == 128 and ACT_TILE == 128
     BLOCKS: tl.constexpr = (INTER + ROWS - 1) // ROWS
-    if PDL:
+    if OVERLAP:
         # Ids and tokens are the work of the launch before.
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -325,7 +325,7 @@ def _down(
     LANES: tl.constexpr,
     TILES: tl.constexpr,
     PTX: tl.constexpr,
-    PDL: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """out[token] = Σ weight · w[expert] · act over the token's slots: their tiles of K are one long row."""
     T: tl.constexpr = K_PADDED // 128
@@ -344,7 +344,7 @@ def _down(
     slot, expert, router, live = _slots(number, first, ids_ptr, weights_ptr, T, TOTAL, EXPERTS)
     words = load_words(w_ptr, expert, number % T, safe, live, N, K_PADDED)
     s_low, s_high = load_scales(w_scale_ptr, expert, number % T, safe, live, N, K_PADDED, GROUP)
-    if PDL:
+    if OVERLAP:
         # Everything before needs no result of `_gate_up`, which had itself waited for ids and weights.
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()

@@ -63,7 +63,7 @@ def _matvec(
     AHEAD: tl.constexpr,
     WARPS: tl.constexpr,
     PTX: tl.constexpr,
-    PDL: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """y[token, rows] of a block of ROWS; TILES cover all of K.
 
@@ -82,7 +82,7 @@ def _matvec(
     safe = row if N % ROWS == 0 else tl.minimum(row, N - 1)
     words = load_words(w_ptr, only, tile, safe, live, N, K_PADDED)
     s_low, s_high = load_scales(w_scale_ptr, only, tile, safe, live, N, K_PADDED, GROUP)
-    if PDL:
+    if OVERLAP:
         # The next launch may load its weights already: it waits for this one, as this one does for the last.
         tl.extra.cuda.gdc_launch_dependents()
         if AHEAD and tl.program_id(0) < EARLY:

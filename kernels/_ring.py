@@ -305,5 +305,5 @@ def _grouped(
                 (_produce, (producer, SIZES)),
             ],
             [4, 1],
-            [232, 32] if TOP_K else [232, 24],
+            [216, 72] if TOP_K else [232, 24],
         )

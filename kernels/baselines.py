@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernels.checks import require_shape, require_tensor
+from kernels.checks import require_choices, require_shape, require_sizes, require_tensor
 
 
 def moe_grouped_bf16(
@@ -57,11 +57,9 @@ def _check(
     require_tensor("x", x, torch.bfloat16, 2)
     require_tensor("w1", w1, torch.bfloat16, 3, x.device)
     require_tensor("w2", w2, torch.bfloat16, 3, x.device)
-    require_tensor("topk_weights", topk_weights, torch.float32, 2, x.device)
-    require_tensor("topk_ids", topk_ids, torch.int64, 2, x.device)
+    require_sizes("w1", w1.shape)
     tokens, hidden = x.shape
     experts, inter = w1.shape[0], w2.shape[2]
     require_shape("w1", w1.shape, (experts, 2 * inter, hidden))
     require_shape("w2", w2.shape, (experts, hidden, inter))
-    require_shape("topk_ids", topk_ids.shape, (tokens, topk_ids.shape[1]))
-    require_shape("topk_weights", topk_weights.shape, topk_ids.shape)
+    require_choices(topk_weights, topk_ids, tokens, x.device)

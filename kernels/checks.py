@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import torch
+
+
+class Packed(Protocol):
+    """Packed weights of experts."""
+
+    @property
+    def packed(self) -> torch.Tensor: ...
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
 
 
 def require_tensor(
@@ -36,14 +48,82 @@ def require_shape(name: str, found: Iterable[int], wanted: Iterable[int]) -> Non
         raise ValueError(f"{name} has shape {found}; it must be {wanted}")
 
 
+def require_type(name: str, found: object, wanted: type, hint: str = "") -> None:
+    """Raises TypeError where `found` is no `wanted`; `hint`: how to come by one."""
+    if not isinstance(found, wanted):
+        article = "an" if wanted.__name__[0] in "AEIO" else "a"
+        raise TypeError(f"{name} is a {type(found).__name__}; it must be {article} {wanted.__name__}{hint}")
+
+
+def require_sizes(name: str, shape: Iterable[int]) -> None:
+    """Raises ValueError where a size is 0: no expert, or nothing to multiply."""
+    shape = tuple(shape)
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}; every size must be at least 1")
+
+
+def require_layer(x: torch.Tensor, w1: Packed, w2: Packed, weights: torch.Tensor, ids: torch.Tensor) -> None:
+    """What the layers of packed weights have in common: one device, shapes that fit, something to do.
+
+    Args:
+        x: bf16 [tokens, hidden].
+        w1, w2: packed [experts, 2 · inter, hidden] and [experts, hidden, inter].
+        weights, ids: fp32 and int64 [tokens, top_k].
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    require_tensor("x", x, torch.bfloat16, 2)
+    for name, weight in (("w1", w1), ("w2", w2)):
+        if weight.packed.device != x.device:
+            raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
+        require_sizes(f"{name}.shape", weight.shape)
+    tokens, hidden = x.shape
+    experts, inter = w1.shape[0], w2.shape[2]
+    require_shape("w1.shape", w1.shape, (experts, 2 * inter, hidden))
+    require_shape("w2.shape", w2.shape, (experts, hidden, inter))
+    require_choices(weights, ids, tokens, x.device)
+
+
+def require_choices(weights: torch.Tensor, ids: torch.Tensor, tokens: int, device: torch.device) -> None:
+    """Each of the tokens has choices, and each of these a weight.
+
+    More choices than experts are legal: a token may visit an expert twice, or name one that does not exist.
+    """
+    require_tensor("topk_ids", ids, torch.int64, 2, device)
+    require_tensor("topk_weights", weights, torch.float32, 2, device)
+    require_shape("topk_ids", ids.shape, (tokens, ids.shape[1]))
+    require_shape("topk_weights", weights.shape, ids.shape)
+    if not ids.shape[1]:
+        raise ValueError("topk_ids has no columns: every token needs an expert")
+
+
 def require_power_of_two(name: str, found: int) -> None:
     """Raises ValueError where `found` is none."""
-    if found < 1 or found & (found - 1):
+    if not isinstance(found, int) or found < 1 or found & (found - 1):
         raise ValueError(f"{name} is {found}; it must be a power of two")
 
 
 def require_choice(name: str, found: object, choices: Iterable[object]) -> None:
-    """Raises ValueError where `found` is none of `choices`."""
+    """Raises ValueError where `found` is none of `choices`; 32.0 and True are no integers."""
     choices = tuple(choices)
-    if found not in choices:
+    if not any(found == choice and type(found) is type(choice) for choice in choices):
         raise ValueError(f"{name} is {found!r}; it must be one of {', '.join(map(repr, choices))}")
+
+
+def count(text: str) -> int:
+    """An option of a command: a whole number from 1 on."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """An option of a command: a time above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return found

@@ -6,17 +6,23 @@ are sums of four bytes (`dp4a`), and the weights go straight from memory to regi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from kernels import _decode as device_code
-from kernels.checks import require_choice, require_power_of_two, require_shape, require_tensor
+from kernels.checks import (
+    require_choice,
+    require_power_of_two,
+    require_shape,
+    require_sizes,
+    require_tensor,
+    require_type,
+)
 from kernels.quantize import ACT_TILES, PackedWeight
-from kernels.target import Target, launch, target_of
-
-PDL_ARCH = 90
-"""From this compute capability on a launch may start while the one before ends."""
+from kernels.target import launch, overlap, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,8 @@ def decode_gate_up(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
+    tokens, top_k = _checked({"x": x, "w1": w1}, topk_ids, act_tile, tile)
     experts, rows, hidden = w1.shape
-    tokens, top_k = _checked(x, topk_ids, w1, act_tile)
     require_shape("x", x.shape, (tokens, hidden))
     if rows % 2:
         raise ValueError(f"w1 has {rows} rows; gate and up need an even number")
@@ -104,8 +110,8 @@ def decode_down(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
+    tokens, top_k = _checked({"act": act, "w2": w2}, topk_ids, act_tile, tile)
     experts, hidden, inter = w2.shape
-    tokens, top_k = _checked(act, topk_ids, w2, act_tile)
     require_shape("act", act.shape, (tokens * top_k, inter))
     require_tensor("topk_weights", topk_weights, torch.float32, 2, act.device)
     require_shape("topk_weights", topk_weights.shape, topk_ids.shape)
@@ -126,7 +132,6 @@ def words(weight: PackedWeight) -> torch.Tensor:
 def meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile) -> dict[str, object]:
     """What both kernels are compiled for beyond the shape."""
     target = target_of(x.device)
-    pdl = dependent_launch(target)
     return {
         "K_PADDED": weight.packed.shape[1] * 128,
         "GROUP": weight.group,
@@ -135,23 +140,21 @@ def meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile)
         "LANES": tile.lanes,
         "TILES": tile.tiles,
         "PTX": target.inline_ptx,
-        "PDL": pdl,
         "num_warps": tile.warps,
-        **({"launch_pdl": True} if pdl else {}),
+        **overlap(target),
         **({"maxnreg": tile.registers} if tile.registers and target.backend == "cuda" else {}),
     }
 
 
-def dependent_launch(target: Target) -> bool:
-    """Whether a launch on `target` can start while the one before ends."""
-    return target.backend == "cuda" and int(target.arch) >= PDL_ARCH
-
-
 def _checked(
-    rows: torch.Tensor, topk_ids: torch.Tensor, weight: PackedWeight, act_tile: int
+    operands: Mapping[str, Any], topk_ids: torch.Tensor, act_tile: int, tile: DecodeTile
 ) -> tuple[int, int]:
-    """(tokens, top_k)."""
+    """(tokens, top_k). `operands`: rows and packed weights, by their names."""
+    (name, rows), (weight_name, weight) = operands.items()
     require_choice("act_tile", act_tile, ACT_TILES)
-    require_tensor("rows", rows, torch.bfloat16, 2, weight.packed.device)
+    require_type("tile", tile, DecodeTile)
+    require_type(weight_name, weight, PackedWeight, ": see pack_int4")
+    require_sizes(f"{weight_name}.shape", weight.shape)
+    require_tensor(name, rows, torch.bfloat16, 2, weight.packed.device)
     require_tensor("topk_ids", topk_ids, torch.int64, 2, rows.device)
     return topk_ids.shape[0], topk_ids.shape[1]

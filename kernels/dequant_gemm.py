@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from kernels import _dequant_gemm as device_code
-from kernels.checks import require_shape, require_tensor
+from kernels.checks import require_shape, require_sizes, require_tensor, require_type
 from kernels.quantize import TILE, PackedWeight
 from kernels.target import INTERPRETED, launch
 
@@ -27,8 +27,8 @@ def dequantize(weight: PackedWeight) -> torch.Tensor:
         TypeError: no packed weight.
         ValueError: more than one expert.
     """
-    if not isinstance(weight, PackedWeight):
-        raise TypeError(f"weight is a {type(weight).__name__}; it must be a PackedWeight: see pack_int4")
+    require_type("weight", weight, PackedWeight, ": see pack_int4")
+    require_sizes("weight.shape", weight.shape)
     _, rows, k = weight.shape
     require_shape("weight", weight.shape, (1, rows, k))
     out = weight.scales.new_empty(rows, k)

@@ -7,12 +7,12 @@ from typing import cast
 import torch
 
 from kernels import ring
-from kernels.checks import require_choice, require_shape, require_tensor
-from kernels.moe_w4a8 import grouped_gemm
+from kernels.checks import require_choice, require_shape, require_sizes, require_tensor, require_type
+from kernels.moe_w4a8 import grouped_gemm, sound
 from kernels.quantize import ACT_TILES, PackedWeight, padded_k, silu_mul
 from kernels.ring import RingTile
 from kernels.routing import Routing
-from kernels.tuning import RINGS, Plan, Tile
+from kernels.tuning import RINGS, Plan, Problem, Tile
 
 
 def gate_up(
@@ -41,7 +41,7 @@ def gate_up(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
-    _check(rows, scales, w1, routing, act_tile, plan)
+    _check(rows, scales, ("w1", w1), routing, act_tile, plan)
     if plan.path != "blocks":
         return _by_ring(rows, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
     both = grouped_gemm(rows, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
@@ -58,7 +58,7 @@ def down(
     plan: Plan,
 ) -> torch.Tensor:
     """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Otherwise as `gate_up`."""
-    _check(rows, scales, w2, routing, act_tile, plan)
+    _check(rows, scales, ("w2", w2), routing, act_tile, plan)
     if plan.path != "blocks":
         return _by_ring(rows, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False)
     return grouped_gemm(rows, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))
@@ -82,15 +82,29 @@ def _by_ring(
 def _check(
     rows: torch.Tensor,
     scales: torch.Tensor | None,
-    weight: PackedWeight,
+    named: tuple[str, PackedWeight],
     routing: Routing,
     act_tile: int,
     plan: Plan,
 ) -> None:
+    name, weight = named
     require_choice("act_tile", act_tile, ACT_TILES)
+    require_type(name, weight, PackedWeight, ": see pack_int4")
+    require_sizes(f"{name}.shape", weight.shape)
+    require_type("routing", routing, Routing, ": see align_experts")
+    device = weight.packed.device
+    require_tensor("routing.slots", routing.slots, torch.int32, 1, device)
+    experts, n, k = weight.shape
+    if name == "w1" and n % 2:
+        raise ValueError(f"w1 has {n} rows; gate and up need an even number")
+    hidden, inter = (k, n // 2) if name == "w1" else (n, k)
+    sound(
+        plan,
+        Problem(routing.slots.shape[0], hidden, inter, experts, 1, weight.group, act_tile, "hoisted"),
+        device,
+    )
     require_choice("plan.path", plan.path, ("blocks", *RINGS))
     require_choice("plan.block_m", plan.block_m, (routing.block_m,))
-    device = weight.packed.device
     held, width = routing.slots.shape[0], padded_k(weight.shape[2])
     values = plan.path == "ring_bf16"
     require_tensor("rows", rows, torch.bfloat16 if values else torch.int8, 2, device)

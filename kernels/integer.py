@@ -62,7 +62,7 @@ def pack_integer(weight: torch.Tensor) -> IntegerWeight:
     """
     if not isinstance(weight, torch.Tensor) or not weight.is_floating_point():
         raise TypeError(f"weight is {getattr(weight, 'dtype', type(weight))}; it must be floating point")
-    if weight.dim() != 3 or weight.shape[2] % TILE:
+    if weight.dim() != 3 or weight.shape[2] % TILE or 0 in weight.shape:
         raise ValueError(f"weight has shape {tuple(weight.shape)}; it must be [experts, N, K], K in 128s")
     experts, rows, k = weight.shape
     groups = weight.float().view(experts, rows, k // TILE, TILE)

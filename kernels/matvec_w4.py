@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from kernels import _matvec_w4 as device_code
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels import ring
+from kernels.checks import require_choice, require_shape, require_sizes, require_tensor, require_type
 from kernels.decode import DecodeTile, meta, words
 from kernels.quantize import ACT_TILES, TILE, PackedWeight, power_of_two
-from kernels.target import launch, multiprocessors
+from kernels.target import launch, multiprocessors, target_of
 
 MANY_ROWS = 4096
 """From so many rows on programs of 16 or 32 rows are faster than of 8 or 4 (measured on an H200)."""
@@ -47,6 +48,8 @@ def matvec_w4(
         TypeError, ValueError: what is wrong, by name.
     """
     require_choice("act_tile", act_tile, ACT_TILES)
+    require_type("weight", weight, PackedWeight, ": see pack_int4")
+    require_sizes("weight.shape", weight.shape)
     require_tensor("x", x, torch.bfloat16, 2, weight.packed.device)
     experts, rows, k = weight.shape
     if experts != 1:
@@ -57,21 +60,25 @@ def matvec_w4(
         return y
     k_tiles = weight.packed.shape[1]
     tile = default_tile(rows, k_tiles, weight.group) if tile is None else tile
+    require_type("tile", tile, DecodeTile)
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")
     blocks = -(-rows // tile.rows)
     options = meta(x, weight, act_tile, tile)
-    ahead = _ahead(blocks, weight, x.device) if options["PDL"] and x.shape[0] == 1 else (0, 0)
+    ahead = _ahead(blocks, weight) if x.shape[0] == 1 else (0, 0)
     sizes = {"N": rows, "K": k, "EARLY": ahead[0], "AHEAD": ahead[1], "WARPS": tile.warps}
     launch(device_code._matvec, (blocks * x.shape[0],), x.device, *arguments, **sizes, **options)
     return y
 
 
-def _ahead(blocks: int, weight: PackedWeight, device: torch.device) -> tuple[int, int]:
+def _ahead(blocks: int, weight: PackedWeight) -> tuple[int, int]:
     """(programs that run while the launch before ends, blocks that each of them fetches for)."""
+    device = weight.packed.device
+    if not ring.supported(target_of(device)) or weight.bytes > CACHED_BYTES:
+        return 0, 0
     early = EARLY_PROGRAMS * multiprocessors(device)
-    return (0, 0) if weight.bytes > CACHED_BYTES else (early, -(-blocks // early) - 1)
+    return early, -(-blocks // early) - 1
 
 
 def default_tile(rows: int, k_tiles: int, group: int) -> DecodeTile:

@@ -6,7 +6,7 @@ import torch
 
 from kernels import _integer as device_code
 from kernels import ring
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.checks import require_choice, require_layer, require_type
 from kernels.integer import IntegerWeight
 from kernels.quantize import padded_k, quantize_rows, silu_mul_quantize, whole_row
 from kernels.ring import RingTile
@@ -50,7 +50,9 @@ def moe_w4a8_integer(
         TypeError: a tensor's dtype.
         ValueError: shapes, devices or options that do not fit, by name.
     """
-    _check(x, w1, w2, topk_weights, topk_ids)
+    for name, weight in (("w1", w1), ("w2", w2)):
+        require_type(name, weight, IntegerWeight, ": see pack_integer")
+    require_layer(x, w1, w2, topk_weights, topk_ids)
     out = torch.empty_like(x)
     tokens, top_k = topk_ids.shape
     if not tokens:
@@ -104,28 +106,3 @@ def integer_gemm(
         num_stages=tile.stages,
     )
     return out
-
-
-def _check(
-    x: torch.Tensor,
-    w1: IntegerWeight,
-    w2: IntegerWeight,
-    topk_weights: torch.Tensor,
-    topk_ids: torch.Tensor,
-) -> None:
-    require_tensor("x", x, torch.bfloat16, 2)
-    for name, weight in (("w1", w1), ("w2", w2)):
-        if not isinstance(weight, IntegerWeight):
-            raise TypeError(
-                f"{name} is a {type(weight).__name__}; it must be an IntegerWeight: see pack_integer"
-            )
-        if weight.packed.device != x.device:
-            raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
-    tokens, hidden = x.shape
-    experts, inter = w1.shape[0], w2.shape[2]
-    require_shape("w1.shape", w1.shape, (experts, 2 * inter, hidden))
-    require_shape("w2.shape", w2.shape, (experts, hidden, inter))
-    require_tensor("topk_ids", topk_ids, torch.int64, 2, x.device)
-    require_shape("topk_ids", topk_ids.shape, (tokens, topk_ids.shape[1]))
-    require_tensor("topk_weights", topk_weights, torch.float32, 2, x.device)
-    require_shape("topk_weights", topk_weights.shape, topk_ids.shape)

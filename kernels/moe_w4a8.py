@@ -11,7 +11,7 @@ import torch
 
 from kernels import _moe_w4a8 as device_code
 from kernels import ring
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.checks import require_choice, require_layer, require_type
 from kernels.decode import DecodeTile, decode_down, decode_gate_up
 from kernels.quantize import (
     ACT_TILES,
@@ -65,7 +65,8 @@ def moe_w4a8(
         w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
         w2: packed [experts, hidden, inter], of the same group.
         topk_weights: fp32 [tokens, top_k], contiguous.
-        topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
+        topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing, and one
+            that a token names twice counts twice.
         act_tile: 128, or 32 as in llama.cpp (more accurate, slower).
         variant: "hoisted" quantizes rows once, before the K-loops; "in_loop" quantizes each tile in them, the
             baseline.
@@ -86,7 +87,7 @@ def moe_w4a8(
     out = torch.empty_like(x)
     if not problem.m:
         return out
-    plan = plan_for(target_of(x.device), problem) if plan is None else _sound(plan, problem, x.device)
+    plan = plan_for(target_of(x.device), problem) if plan is None else sound(plan, problem, x.device)
     if plan.path == "slots":
         up, down = cast(DecodeTile, plan.gemm1), cast(DecodeTile, plan.gemm2)
         act = decode_gate_up(x, w1, topk_ids, act_tile=act_tile, tile=up)
@@ -217,10 +218,13 @@ def grouped_gemm(
     return out
 
 
-def _sound(plan: Plan, problem: Problem, device: torch.device) -> Plan:
-    """A plan that the caller made."""
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan is a {type(plan).__name__}; it must be a kernels.tuning.Plan")
+def sound(plan: Plan, problem: Problem, device: torch.device) -> Plan:
+    """A plan that the caller made, if `problem` can run by it on `device`.
+
+    Raises:
+        TypeError, ValueError: what is wrong, by name.
+    """
+    require_type("plan", plan, Plan, ": see kernels.tuning")
     require_choice("plan.path", plan.path, ("blocks",) if problem.variant == "in_loop" else PATHS)
     if plan.path != "slots":
         require_choice("plan.block_m", plan.block_m, RING_BLOCK_MS if plan.path in RINGS else BLOCK_MS)
@@ -263,23 +267,10 @@ def _checked(
     """Refuse what does not fit, by name; else what the plan is chosen by."""
     require_choice("act_tile", act_tile, ACT_TILES)
     require_choice("variant", variant, VARIANTS)
-    require_tensor("x", x, torch.bfloat16, 2)
     for name, weight in (("w1", w1), ("w2", w2)):
-        if not isinstance(weight, PackedWeight):
-            raise TypeError(f"{name} is a {type(weight).__name__}; it must be a PackedWeight: see pack_int4")
-        if weight.packed.device != x.device:
-            raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
+        require_type(name, weight, PackedWeight, ": see pack_int4")
     if w1.group != w2.group:
         raise ValueError(f"w1 has group {w1.group}, w2 {w2.group}; they must be the same")
-    tokens, hidden = x.shape
-    experts, inter = w1.shape[0], w2.shape[2]
-    require_shape("w1.shape", w1.shape, (experts, 2 * inter, hidden))
-    require_shape("w2.shape", w2.shape, (experts, hidden, inter))
-    require_tensor("topk_ids", topk_ids, torch.int64, 2, x.device)
-    require_tensor("topk_weights", topk_weights, torch.float32, 2, x.device)
-    top_k = topk_ids.shape[1]
-    require_shape("topk_ids", topk_ids.shape, (tokens, top_k))
-    require_shape("topk_weights", topk_weights.shape, (tokens, top_k))
-    if not top_k:
-        raise ValueError("topk_ids has no columns: every token needs an expert")
+    require_layer(x, w1, w2, topk_weights, topk_ids)
+    (tokens, top_k), (experts, hidden, inter) = topk_ids.shape, w2.shape
     return Problem(tokens, hidden, inter, experts, top_k, w1.group, act_tile, variant)

@@ -186,7 +186,7 @@ def _quantize(
 ) -> None:
     """Fills `codes` and `scales`; without scales, `codes` with values."""
     rows = x.shape[0]
-    grid, sizes = cut.programs(rows, counts)
+    grid, sizes = cut.programs(rows, counts, x.device)
     launch(
         device_code._quantize_rows,
         grid,
@@ -225,7 +225,7 @@ def silu_mul_quantize(
     rows = hidden.shape[0]
     cut = Cut(inter, act_tile, padded)
     codes, scales = cut.outputs(hidden, rows)
-    grid, sizes = cut.programs(rows, counts)
+    grid, sizes = cut.programs(rows, counts, hidden.device)
     launch(
         device_code._silu_mul_quantize,
         grid,
@@ -250,7 +250,7 @@ def silu_mul(hidden: torch.Tensor, *, counts: torch.Tensor | None = None) -> tor
     inter = _inter_of(hidden)
     rows = hidden.shape[0]
     out = hidden.new_empty(rows, inter)
-    block_m = _block_m(rows, counts)
+    block_m = _block_m(rows, counts, hidden.device)
     cols = min(1024, power_of_two(inter))
     block_rows = max(1, BLOCK_ELEMENTS // cols)
     if block_m:
@@ -278,11 +278,11 @@ def _inter_of(hidden: torch.Tensor) -> int:
     return hidden.shape[1] // 2
 
 
-def _block_m(rows: int, counts: torch.Tensor | None) -> int:
+def _block_m(rows: int, counts: torch.Tensor | None, device: torch.device) -> int:
     """Rows of a block; 0 without blocks."""
     if counts is None:
         return 0
-    require_tensor("counts", counts, torch.int32, 1)
+    require_tensor("counts", counts, torch.int32, 1, device)
     blocks = counts.shape[0]
     block_m = rows // max(1, blocks)
     if block_m * blocks != rows or block_m & (block_m - 1):
@@ -336,9 +336,11 @@ class Cut:
         codes = x.new_empty(rows, self.width, dtype=torch.int8)
         return codes, x.new_empty(self.tiles, rows, dtype=torch.float32)
 
-    def programs(self, rows: int, counts: torch.Tensor | None) -> tuple[tuple[int, int], dict[str, int]]:
+    def programs(
+        self, rows: int, counts: torch.Tensor | None, device: torch.device
+    ) -> tuple[tuple[int, int], dict[str, int]]:
         """Grid and sizes of a kernel over rows, `counts` as of `quantize_rows`."""
-        block_m = _block_m(rows, counts)
+        block_m = _block_m(rows, counts, device)
         block_rows = min(self.block_rows, block_m) if block_m else self.block_rows
         grid = (-(-rows // block_rows), -(-self.tiles // self.block_tiles))
         return grid, self.sizes | {"BLOCK_M": block_m, "BLOCK_ROWS": block_rows}

@@ -13,9 +13,9 @@ from functools import partial
 import torch
 
 from kernels import _routing as device_code
-from kernels.checks import require_shape, require_tensor
+from kernels.checks import require_power_of_two, require_shape, require_sizes, require_tensor
 from kernels.quantize import Cut, power_of_two, values_cut
-from kernels.target import INTERPRETED, launch, roomy, target_of
+from kernels.target import INTERPRETED, launch, overlap, roomy, target_of
 
 BLOCK_MS = (16, 32, 64, 128)
 """Slots of one block. 16 is the least that an INT8 dot takes."""
@@ -174,6 +174,8 @@ def _for_tokens(
     x: torch.Tensor, topk_ids: torch.Tensor, experts: int, block_m: int, cut: Cut
 ) -> tuple[Routing, Cut]:
     require_tensor("x", x, torch.bfloat16, 2)
+    require_sizes("a row of x", x.shape[1:])
+    require_tensor("topk_ids", topk_ids, torch.int64, 2, x.device)
     routing = _unfilled(topk_ids, experts, block_m)
     require_shape("topk_ids", topk_ids.shape, (x.shape[0], topk_ids.shape[1]))
     return routing, cut
@@ -187,10 +189,9 @@ def _place_tokens(ids: torch.Tensor, experts: int, routing: Routing, quantized: 
 def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
     """Checks the arguments, too."""
     require_tensor("topk_ids", topk_ids, torch.int64, 2)
-    if experts < 1:
-        raise ValueError(f"experts is {experts}; it must be at least 1")
-    if block_m < 1 or block_m & (block_m - 1):
-        raise ValueError(f"block_m is {block_m}; it must be a power of two")
+    if not isinstance(experts, int) or experts < 1:
+        raise ValueError(f"experts is {experts}; it must be a whole number from 1 on")
+    require_power_of_two("block_m", block_m)
     blocks = most_blocks(topk_ids.numel(), experts, block_m)
     new = partial(torch.empty, dtype=torch.int32, device=topk_ids.device)
     # Each row starts at a multiple of 16 bytes, whatever the number of blocks: kernels are compiled for that.
@@ -222,10 +223,11 @@ def _place(
     bins = max(128, power_of_two(experts))
     ranks, counts = routing.places, routing.places
     target = target_of(device)
-    overlap = False
+    # This launch starts before the one in front of it ends. That one does not: whatever ran before it has
+    # ended, so only what it writes itself has to be waited for.
+    early = overlap(target, wanted=not alone)
     if not alone:
         ranks, counts = torch.empty_like(routing.places), routing.places.new_empty(chunk_rows, bins)
-        overlap = target.backend == "cuda" and int(target.arch) >= 90
         launch(
             device_code._count_experts,
             (chunks,),
@@ -238,7 +240,7 @@ def _place(
             EXPERTS=experts,
             BINS=bins,
             CHUNK=power_of_two(chunk * top_k),
-            OVERLAP=overlap,
+            OVERLAP=early["OVERLAP"],
             num_warps=16,
         )
     lanes = power_of_two(tokens_a_program * top_k)
@@ -278,13 +280,10 @@ def _place(
         TOKENS_A_PROGRAM=tokens_a_program,
         LANES=lanes,
         BLOCKS_A_PROGRAM=blocks,
-        OVERLAP=overlap,
         GATHERED=quantized is not None and quantized.gathered,
         VALUES=quantized is not None and quantized.scales is None,
         BLOCK_ROWS=quantized.cut.block_rows if quantized else 1,
         **(quantized.cut.sizes if quantized else NOT_QUANTIZED),
-        # The attribute lets this launch start before the one in front of it ends. That one has no such
-        # attribute: whatever ran before it has ended, so only what it writes itself has to be waited for.
-        **({"launch_pdl": True} if overlap else {}),
+        **early,
         **roomy(target),
     )

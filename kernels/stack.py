@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from kernels import _stack as device_code
-from kernels.checks import require_shape, require_tensor
+from kernels.checks import count, require_shape, require_tensor
+from kernels.inputs import random_routing
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.quantize import ACT_TILES, PackedWeight, random_weight
 from kernels.shapes import QWEN35_35B, SHAPES, Shape
-from kernels.suite.problems import random_routing
 from kernels.target import launch
 
 EPSILON = 1e-6
@@ -36,11 +36,11 @@ MEMORY_SHARE = 0.85
 
 Weights = Sequence[tuple[PackedWeight, PackedWeight]]
 """w1 and w2 of each layer."""
-Routing = Sequence[tuple[torch.Tensor, torch.Tensor]]
+Choices = Sequence[tuple[torch.Tensor, torch.Tensor]]
 """topk_weights and topk_ids of each layer."""
 
 
-def moe_stack(x: torch.Tensor, weights: Weights, routing: Routing, *, act_tile: int = 128) -> torch.Tensor:
+def moe_stack(x: torch.Tensor, weights: Weights, routing: Choices, *, act_tile: int = 128) -> torch.Tensor:
     """x + moe(norm(x)) for each layer in turn, normalized at the end: bf16 [tokens, hidden].
 
     Args:
@@ -91,7 +91,7 @@ def add_rms_norm(x: torch.Tensor, y: torch.Tensor | None = None) -> tuple[torch.
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Generation:
     """What is generated.
 
     Attributes:
@@ -113,8 +113,8 @@ class Inputs:
 
     x: torch.Tensor
     weights: Weights
-    prefill: Routing
-    steps: Sequence[Routing]
+    prefill: Choices
+    steps: Sequence[Choices]
 
 
 def layers_that_fit(shape: Shape, group: int, free_bytes: int) -> int:
@@ -122,21 +122,21 @@ def layers_that_fit(shape: Shape, group: int, free_bytes: int) -> int:
     return min(shape.layers, int(free_bytes * MEMORY_SHARE) // shape.bytes(group))
 
 
-def draw(plan: Plan) -> Inputs:
+def draw(generation: Generation) -> Inputs:
     """Random inputs on torch's default device, the same in every process."""
-    shape = plan.shape
+    shape = generation.shape
     torch.manual_seed(0)
     weights = [
         (
-            random_weight(shape.experts, 2 * shape.inter, shape.hidden, plan.group),
-            random_weight(shape.experts, shape.hidden, shape.inter, plan.group),
+            random_weight(shape.experts, 2 * shape.inter, shape.hidden, generation.group),
+            random_weight(shape.experts, shape.hidden, shape.inter, generation.group),
         )
-        for _ in range(plan.layers)
+        for _ in range(generation.layers)
     ]
-    x = torch.randn(plan.prompt, shape.hidden).bfloat16()
-    prefill = [random_routing(shape, plan.prompt) for _ in range(plan.layers)]
-    chances, ids = random_routing(shape, plan.new * plan.layers)
-    form = (plan.new, plan.layers, 1, shape.top_k)
+    x = torch.randn(generation.prompt, shape.hidden).bfloat16()
+    prefill = [random_routing(shape, generation.prompt) for _ in range(generation.layers)]
+    chances, ids = random_routing(shape, generation.new * generation.layers)
+    form = (generation.new, generation.layers, 1, shape.top_k)
     steps = [list(zip(*step, strict=True)) for step in zip(chances.view(form), ids.view(form), strict=True)]
     return Inputs(x, weights, prefill, steps)
 
@@ -162,17 +162,17 @@ def _record(events: Iterator[torch.cuda.Event]) -> None:
         event.record()
 
 
-def measure(plan: Plan) -> list[dict[str, float]]:
+def measure(generation: Generation) -> list[dict[str, float]]:
     """Times of each run in ns, prefill and decode, all of a run one replay of one CUDA graph."""
     with torch.device("cuda"):
-        inputs = draw(plan)
+        inputs = draw(generation)
     # What is compiled or set up lazily cannot be captured. Two steps: their alignment may differ.
-    generate(replace(inputs, steps=inputs.steps[:2]), plan.act_tile)
+    generate(replace(inputs, steps=inputs.steps[:2]), generation.act_tile)
     # External: the graph records them each time that it is replayed.
     marks = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        token = generate(inputs, plan.act_tile, marks)
+        token = generate(inputs, generation.act_tile, marks)
     times = []
     for _ in range(RUNS + 1):
         graph.replay()
@@ -185,20 +185,21 @@ def measure(plan: Plan) -> list[dict[str, float]]:
     return times[1:]
 
 
-def report(plan: Plan, times: Sequence[dict[str, float]]) -> dict[str, object]:
+def report(generation: Generation, times: Sequence[dict[str, float]]) -> dict[str, object]:
     """What was measured, as JSON: tokens per second with median and range over the runs."""
     rates = {}
-    for name, tokens in (("prefill", plan.prompt), ("decode", plan.new)):
+    for name, tokens in (("prefill", generation.prompt), ("decode", generation.new)):
         found = [tokens / time[f"{name}_ns"] * 1e9 for time in times]
         rates[name] = {"median": statistics.median(found), "least": min(found), "most": max(found)}
-    facts = {**asdict(plan), "shape": plan.shape.name, "of_layers": plan.shape.layers}
+    facts = {**asdict(generation), "shape": generation.shape.name, "of_layers": generation.shape.layers}
     return {"schema": 1, **facts, "tokens_per_s": rates, "runs": list(times)}
 
 
 def describe(document: dict[str, Any]) -> str:
     """The report as people read it."""
     d = document
-    few = f" of {d['of_layers']}: more do not fit" if d["layers"] < d["of_layers"] else ""
+    few = f" of {d['of_layers']}" if d["layers"] < d["of_layers"] else ""
+    few += ": more do not fit" if few and d["layers"] == d["layers_that_fit"] else ""
     lines = [f"{d['shape']} g={d['group']} tile={d['act_tile']} · {d['layers']} layers{few} · {d['gpu']}"]
     for name, tokens in (("prefill", d["prompt"]), ("decode", d["new"])):
         rate = d["tokens_per_s"][name]
@@ -211,22 +212,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure on the GPU at hand and print, with `--out` into a file as well."""
     parser = argparse.ArgumentParser(prog="python -m kernels.stack", description=__doc__)
     parser.add_argument("--shape", choices=sorted(SHAPES), default=QWEN35_35B.name)
-    parser.add_argument("--group", type=int, help="default: the largest that the shape allows")
+    parser.add_argument("--group", type=count, help="default: the largest that the shape allows")
     parser.add_argument("--act-tile", type=int, choices=ACT_TILES, default=max(ACT_TILES))
-    parser.add_argument("--layers", type=int, help="default: the model's, or as many as fit")
+    parser.add_argument("--layers", type=count, help="default: the model's, or as many as fit")
     parser.add_argument("--out", type=Path, help="JSON")
     options = parser.parse_args(arguments)
     shape = SHAPES[options.shape]
     group = options.group or max(shape.groups)
     if group not in shape.groups:
-        parser.error(f"{shape.name} allows the groups {shape.groups}")
+        allowed = " or ".join(map(str, shape.groups))
+        parser.error(f"argument --group: {shape.name} allows {allowed}, not {group}")
+    if options.layers is not None and options.layers > shape.layers:
+        parser.error(f"argument --layers: {shape.name} has {shape.layers}, not {options.layers}")
+    if options.out is not None and (options.out.is_dir() or not options.out.parent.is_dir()):
+        parser.error(f"argument --out: {options.out} cannot be written: it is a folder, or in none")
     if not torch.cuda.is_available():
         parser.exit(3, "there is no GPU here: tokens per second are measured on one\n")
     most = layers_that_fit(shape, group, torch.cuda.mem_get_info()[0])
     if not most:
         parser.exit(3, f"no layer of {shape.name} has room: {shape.bytes(group) / 1e9:.1f} GB each\n")
-    plan = Plan(shape, group, options.act_tile, min(most, options.layers or most))
-    document = report(plan, measure(plan)) | {"gpu": torch.cuda.get_device_name()}
+    if options.layers is not None and options.layers > most:
+        parser.exit(3, f"{options.layers} layers of {shape.name} do not fit: {most} do\n")
+    generation = Generation(shape, group, options.act_tile, options.layers or most)
+    facts = {"gpu": torch.cuda.get_device_name(), "layers_that_fit": most}
+    document = report(generation, measure(generation)) | facts
     print(describe(document))
     if options.out is not None:
         options.out.write_text(json.dumps(document, indent=2) + "\n")

@@ -1,4 +1,6 @@
-"""Measures tiles on the GPU at hand and writes the table that `tuning` looks up: `python -m kernels.tuning`.
+"""Measures tiles on the GPU at hand and writes the table that `kernels.tuning` looks up.
+
+`python -m kernels.tuning` and `python -m kernels.sweep` are the same command.
 
 Each GEMM is timed alone with every tile, then the whole op with the best tiles of each path and block size:
 CUDA graphs over several sets of weights and tokens, since one set would stay in the cache.
@@ -24,12 +26,13 @@ from triton.runtime.jit import JITFunction
 
 from kernels import moe_w4a8 as op
 from kernels import ring
+from kernels.checks import count, seconds
 from kernels.decode import DecodeTile, decode_down, decode_gate_up
+from kernels.inputs import moe_tokens, moe_weights
 from kernels.quantize import TILE, padded_k, silu_mul, silu_mul_quantize
 from kernels.ring import RingTile
 from kernels.routing import align_experts, route_and_quantize
 from kernels.shapes import QWEN35_35B, SHAPES, Shape
-from kernels.suite.problems import moe_tokens, moe_weights
 from kernels.target import Target, target_of
 from kernels.tuning import (
     FOLDER,
@@ -54,15 +57,19 @@ MODES = (
     (32, 128, "in_loop"),
 )
 """Group, activation tile, variant."""
+MODES_HELP = "numerics: " + "; ".join(
+    f"{number} = group {group}, activation tile {tile}, {variant.replace('_', ' ')}"
+    for number, (group, tile, variant) in enumerate(MODES)
+)
 MOST_SLOTS = 160
 """Beyond this many slots experts have tokens to share, and reading them for each is slower."""
 SETS = 4
 REPLAYS = 7
 LEAST_GRAPH_MS = 1.0
 
-Inputs = Sequence[dict[str, Any]]
+Sets = Sequence[dict[str, Any]]
 Row = tuple[Problem, Plan]
-Cut = tuple[str, int]
+Blocking = tuple[str, int]
 """Path and block size."""
 
 
@@ -81,7 +88,7 @@ class Work:
         s = self.shape
         return Problem(self.m, s.hidden, s.inter, s.experts, s.top_k, self.group, self.act_tile, self.variant)
 
-    def inputs(self, sets: int) -> Inputs:
+    def inputs(self, sets: int) -> Sets:
         options = {"act_tile": self.act_tile, "variant": self.variant}
         return [
             {**moe_weights(self.shape, self.group, seed), **moe_tokens(self.shape, self.m, seed), **options}
@@ -89,7 +96,7 @@ class Work:
         ]
 
 
-def cuts(work: Work, target: Target) -> list[Cut]:
+def blockings(work: Work, target: Target) -> list[Blocking]:
     """Paths and block sizes worth a try."""
     held = work.problem.tokens_per_expert
     sizes = [size for size in (16, 32, 64, 128) if min(held, 256) / 4 <= size <= max(16, 2.5 * held)]
@@ -102,9 +109,9 @@ def cuts(work: Work, target: Target) -> list[Cut]:
     return few + [("blocks", size) for size in sizes] * (work.m > 2)
 
 
-def tiles(work: Work, cut: Cut, gemm: str) -> list[AnyTile]:
+def tiles(work: Work, blocking: Blocking, gemm: str) -> list[AnyTile]:
     """Tiles worth a try."""
-    path, block_m = cut
+    path, block_m = blocking
     if path == "ring_bf16":
         return [RingTile(8)]
     if path == "ring":
@@ -138,11 +145,11 @@ def block_tiles(block_m: int) -> Iterator[Tile]:
 
 
 def plans(work: Work, target: Target) -> Iterator[Plan]:
-    """All tiles of all cuts, each in some plan."""
-    for cut in cuts(work, target):
-        first, second = (tiles(work, cut, gemm) for gemm in ("gemm1", "gemm2"))
+    """All tiles of all blockings, each in some plan."""
+    for blocking in blockings(work, target):
+        first, second = (tiles(work, blocking, gemm) for gemm in ("gemm1", "gemm2"))
         for number in range(max(len(first), len(second))):
-            yield Plan(*cut, first[number % len(first)], second[number % len(second)])
+            yield Plan(*blocking, first[number % len(first)], second[number % len(second)])
 
 
 def compile_all(works: Sequence[Work], target: Target, processes: int) -> None:
@@ -216,21 +223,21 @@ def best_plan(work: Work, target: Target, note: Callable[[str], None]) -> tuple[
     """The fastest plan and its time for the whole op."""
     inputs = work.inputs(SETS if work.m > 64 else 4 * SETS)
     found = []
-    for cut in cuts(work, target):
-        for plan in _candidates(work, inputs, cut, note):
+    for blocking in blockings(work, target):
+        for plan in _candidates(work, inputs, blocking, note):
             found.append((time_ms([_call(one, plan) for one in inputs]), plan))
             note(f"  {plan}: {found[-1][0] * 1e3:.1f} µs")
     best_ms, plan = min(found, key=lambda pair: pair[0])
     return plan, best_ms
 
 
-def _candidates(work: Work, inputs: Inputs, cut: Cut, note: Callable[[str], None]) -> list[Plan]:
+def _candidates(work: Work, inputs: Sets, blocking: Blocking, note: Callable[[str], None]) -> list[Plan]:
     """All tiles of a ring, which are few; else the best of each GEMM."""
-    if cut[0] in RINGS:
-        both = itertools.product(tiles(work, cut, "gemm1"), tiles(work, cut, "gemm2"))
-        return [Plan(*cut, up, down) for up, down in both]
-    first = _best_tile(work, inputs, cut, "gemm1", note)
-    return [Plan(*cut, first, _best_tile(work, inputs, cut, "gemm2", note, first))]
+    if blocking[0] in RINGS:
+        both = itertools.product(tiles(work, blocking, "gemm1"), tiles(work, blocking, "gemm2"))
+        return [Plan(*blocking, up, down) for up, down in both]
+    first = _best_tile(work, inputs, blocking, "gemm1", note)
+    return [Plan(*blocking, first, _best_tile(work, inputs, blocking, "gemm2", note, first))]
 
 
 def _call(inputs: dict[str, Any], plan: Plan) -> Callable[[], object]:
@@ -239,25 +246,25 @@ def _call(inputs: dict[str, Any], plan: Plan) -> Callable[[], object]:
 
 def _best_tile(
     work: Work,
-    inputs: Inputs,
-    cut: Cut,
+    inputs: Sets,
+    blocking: Blocking,
     gemm: str,
     note: Callable[[str], None],
     first: AnyTile | None = None,
 ) -> AnyTile:
-    choices = tiles(work, cut, gemm)
+    choices = tiles(work, blocking, gemm)
     if len(choices) == 1:
         return choices[0]
     timed = {}
     for tile in choices:
         try:
-            calls = [_gemm_call(one, Plan(*cut, first or tile, tile), gemm) for one in inputs]
+            calls = [_gemm_call(one, Plan(*blocking, first or tile, tile), gemm) for one in inputs]
             # A tile that spills may win by luck; another compiler version would spill more.
             if not _spills(calls[0]):
                 timed[tile] = time_ms(calls)
         except triton.runtime.errors.OutOfResources:
             continue
-    note(f"    {gemm} {cut} " + " ".join(f"{tile}:{ms * 1e3:.1f}" for tile, ms in timed.items()))
+    note(f"    {gemm} {blocking} " + " ".join(f"{tile}:{ms * 1e3:.1f}" for tile, ms in timed.items()))
     return min(timed, key=lambda tile: timed[tile])
 
 
@@ -323,12 +330,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Sweep and write the table of this GPU."""
     parser = argparse.ArgumentParser(prog="python -m kernels.tuning", description=__doc__)
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=[QWEN35_35B.name])
-    parser.add_argument("--tokens", nargs="+", type=int, default=TOKENS)
-    parser.add_argument("--modes", nargs="+", type=int, choices=range(len(MODES)), default=range(len(MODES)))
+    parser.add_argument("--tokens", nargs="+", type=count, default=TOKENS, help="default: %(default)s")
+    parser.add_argument(
+        "--modes", nargs="+", type=int, choices=range(len(MODES)), default=range(len(MODES)), help=MODES_HELP
+    )
     parser.add_argument("--out", type=Path, help="default: kernels/tuned/<GPU>.json")
-    parser.add_argument("--seconds", type=float, default=1800, help="start no further row after this")
-    parser.add_argument("--processes", type=int, default=8, help="that compile")
+    parser.add_argument("--seconds", type=seconds, default=1800, help="start no further row after this")
+    parser.add_argument("--processes", type=count, default=8, help="that compile")
     options = parser.parse_args(arguments)
+    if options.out is not None and options.out.is_dir():
+        parser.error(f"argument --out: {options.out} is a folder; name a file")
     if not torch.cuda.is_available():
         parser.exit(3, "there is no GPU here: tiles are measured on the GPU that they are for\n")
     deadline = time.monotonic() + options.seconds
@@ -351,3 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dump_table(Table(name, arch, tuple(merged(old, rows)))))
     print(f"wrote {path}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,8 @@ INTERPRETED = bool(triton.knobs.runtime.interpret)
 """Whether device code runs in Triton's interpreter: decided when it is imported, as Triton does."""
 
 
+OVERLAP_ARCH = 90
+"""From this compute capability on a launch may begin while the one before it ends."""
 NO_SPILLS = ("80", "90")
 """Where ptxas spills nothing by itself: its own choice stays, which on Hopper is what was measured."""
 
@@ -56,15 +58,19 @@ def target_of(device: torch.device) -> Target:
     return Target(str(found.backend), str(found.arch), name)
 
 
-def overlap(target: Target) -> dict[str, object]:
-    """Options of a launch that may begin while the one before it ends; its kernel waits before it reads.
+def overlaps(target: Target) -> bool:
+    """Whether a launch on `target` can begin while the one before it ends."""
+    return target.backend == "cuda" and int(target.arch) >= OVERLAP_ARCH
 
-    Every kernel so launched waits first of all, in all its programs: whoever waits for it then knows that
-    all before it is done as well.
+
+def overlap(target: Target, *, wanted: bool = True) -> dict[str, object]:
+    """Options of a launch that begins, where that is `wanted` and possible, while the one before it ends.
+
+    Every kernel so launched waits, in all its programs, before it reads what a launch writes or writes what
+    one reads: whoever waits for it then knows that all before it is done as well. What no launch in front
+    writes (weights) may be loaded ahead of the wait.
     """
-    if target.backend == "cuda" and int(target.arch) >= 90:
-        return {"OVERLAP": True, "launch_pdl": True}
-    return {"OVERLAP": False}
+    return {"OVERLAP": True, "launch_pdl": True} if wanted and overlaps(target) else {"OVERLAP": False}
 
 
 def multiprocessors(device: torch.device) -> int:

@@ -8,22 +8,19 @@ from typing import Any
 import torch
 
 from kernels import gemms, reference
+from kernels.inputs import integer_weights, moe_tokens, moe_weights
 from kernels.quantize import PackedWeight, padded_k, quantize_rows, quantized_values
 from kernels.routing import align_experts
 from kernels.shapes import Shape
 from kernels.suite.problems import (
     SMALL_TOKENS,
-    Problem,
-    integer_weights,
+    BenchmarkProblem,
     moe_bytes,
     moe_operations,
-    moe_tokens,
-    moe_weights,
     shrunk,
 )
 from kernels.target import target_of
-from kernels.tuning import Plan, plan_for
-from kernels.tuning import Problem as Choice
+from kernels.tuning import Plan, Problem, plan_for
 
 SMALL_GEMM_TOKENS = 64
 """What Triton's interpreter gets: 32 slots for each of its experts, a whole block."""
@@ -45,7 +42,7 @@ def live_rows(op: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     return of_live
 
 
-def gemm_problem(shape: Shape, m: int, group: int, act_tile: int, *, second: bool) -> Problem:
+def gemm_problem(shape: Shape, m: int, group: int, act_tile: int, *, second: bool) -> BenchmarkProblem:
     """`gate_up` or, `second`, `down` for `m` tokens, of which each expert gets as many."""
 
     def make(shape: Shape, m: int) -> Callable[[int], Mapping[str, Any]]:
@@ -54,7 +51,7 @@ def gemm_problem(shape: Shape, m: int, group: int, act_tile: int, *, second: boo
     n, k = (shape.hidden, shape.inter) if second else (2 * shape.inter, shape.hidden)
     slots = m * shape.top_k
     weights = shape.experts * n * k
-    return Problem(
+    return BenchmarkProblem(
         *(make(shape, m), make(shrunk(shape), SMALL_GEMM_TOKENS)),
         live_rows(reference.down if second else reference.gate_up),
         tolerance=TOLERANCE,
@@ -67,8 +64,8 @@ def _rows(shape: Shape, m: int, group: int, act_tile: int, seed: int, second: bo
     """Random rows in blocks that are all full: slots go round the experts."""
     weight: PackedWeight = moe_weights(shape, group, seed)["w2" if second else "w1"]
     ids = (torch.arange(m * shape.top_k) % shape.experts).view(m, shape.top_k)
-    choice = Choice(m, shape.hidden, shape.inter, shape.experts, shape.top_k, group, act_tile, "hoisted")
-    plan: Plan = plan_for(target_of(ids.device), choice)
+    problem = Problem(m, shape.hidden, shape.inter, shape.experts, shape.top_k, group, act_tile, "hoisted")
+    plan: Plan = plan_for(target_of(ids.device), problem)
     routing = align_experts(ids, shape.experts, plan.block_m)
     live = m * shape.top_k
     torch.manual_seed(seed)
@@ -86,7 +83,7 @@ def _rows(shape: Shape, m: int, group: int, act_tile: int, seed: int, second: bo
 gate_up, down = live_rows(gemms.gate_up), live_rows(gemms.down)
 
 
-def integer_problem(shape: Shape, m: int) -> Problem:
+def integer_problem(shape: Shape, m: int) -> BenchmarkProblem:
     """`moe_w4a8_integer` of `shape` for `m` tokens."""
 
     def make(shape: Shape, m: int) -> Callable[[int], Mapping[str, Any]]:
@@ -95,7 +92,7 @@ def integer_problem(shape: Shape, m: int) -> Problem:
     # Nibbles, a multiplier of two bytes for each 128, and a scale of four for each row.
     expert = 3 * shape.inter * shape.hidden
     size = expert // 2 + expert // 128 * 2 + 4 * (2 * shape.inter + shape.hidden)
-    return Problem(
+    return BenchmarkProblem(
         *(make(shape, m), make(shrunk(shape), min(m, SMALL_TOKENS)), reference.moe_w4a8_integer),
         tolerance=INTEGER_TOLERANCE if max(shape.hidden, shape.inter) < WIDE else WIDE_INTEGER_TOLERANCE,
         bytes=moe_bytes(shape, m, size),

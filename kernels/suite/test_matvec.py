@@ -11,7 +11,7 @@ import torch
 from kernels import reference
 from kernels.matvec_w4 import matvec_w4
 from kernels.quantize import random_weight
-from kernels.suite.problems import Problem
+from kernels.suite.problems import BenchmarkProblem
 
 pytestmark = pytest.mark.full
 K = 2048
@@ -23,7 +23,7 @@ TOLERANCE = {32: 0.012, 128: 0.015}
 """RMS relative error that passes, by activation tile. Expected: 0.8 % and 1.1 %."""
 
 
-def matvec_problem(rows: int, group: int, act_tile: int) -> Problem:
+def matvec_problem(rows: int, group: int, act_tile: int) -> BenchmarkProblem:
     """One token times `rows` × K."""
 
     def inputs(rows: int, k: int) -> Callable[[int], Mapping[str, Any]]:
@@ -41,7 +41,7 @@ def matvec_problem(rows: int, group: int, act_tile: int) -> Problem:
 
     moved = rows * K // 2 + rows * (K // group) * 2 + 2 * K + 2 * rows
     small = inputs(min(rows, SMALL_ROWS), SMALL_K)
-    return Problem(
+    return BenchmarkProblem(
         inputs(rows, K), small, reference.matvec_w4, TOLERANCE[act_tile], bytes=moved, operations=2 * rows * K
     )
 

@@ -12,7 +12,7 @@ from kernels import tuning
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.quantize import PackedWeight
 from kernels.shapes import QWEN35_35B, Shape
-from kernels.suite.problems import Problem, moe_problem
+from kernels.suite.problems import BenchmarkProblem, moe_problem
 from kernels.target import target_of
 
 pytestmark = pytest.mark.full
@@ -31,7 +31,7 @@ def moe_in_blocks(
     return moe_w4a8(x, w1, w2, act_tile=act_tile, plan=plan, **more)
 
 
-def block_problem(shape: Shape, m: int, block_m: int) -> Problem:
+def block_problem(shape: Shape, m: int, block_m: int) -> BenchmarkProblem:
     """The smallest blocks answer to the truth, the others to the smallest: equal, to the last bit."""
     whole = moe_problem(shape, m, GROUP, act_tile=ACT_TILE)
 

@@ -102,6 +102,7 @@ def _budgets(config: Config, reader: Reader, reference: str, format_: Format) ->
     run = max(newest, key=lambda run: run.started_at) if newest else reader.run(reference)
     results = reader.results(run.id)
     measured = report.measured_budgets(known, run, results)
+    strays = report.stray_budgets(known, run, results, config.suite)
     if not measured:
         there = ", ".join(dict.fromkeys(budget.gpu for budget in known))
         raise UsageError(
@@ -110,10 +111,10 @@ def _budgets(config: Config, reader: Reader, reference: str, format_: Format) ->
         )
     gate = config.budget_gate
     writers = {
-        Format.TEXT: lambda: report.budgets_text(run, measured),
-        Format.MARKDOWN: lambda: report.budgets_markdown(run, measured),
-        Format.JSON: lambda: json_text(report.budgets_json(run, results, measured, gate=gate)),
-        Format.SVG: lambda: svg(report.budgets_text(run, measured), "perfsuite report --budgets"),
+        Format.TEXT: lambda: report.budgets_text(run, measured, strays),
+        Format.MARKDOWN: lambda: report.budgets_markdown(run, measured, strays),
+        Format.JSON: lambda: json_text(report.budgets_json(run, results, measured, strays, gate=gate)),
+        Format.SVG: lambda: svg(report.budgets_text(run, measured, strays), "perfsuite report --budgets"),
     }
     return writers[format_](), report.budgets_exit_code(results, measured, gate=gate)
 

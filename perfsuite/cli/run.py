@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from perfsuite.cli.services import Services
     from perfsuite.config import Config
     from perfsuite.model import Result, Run
-    from perfsuite.report.budgets import Measured
     from perfsuite.store import Store
 
 RevisionOption = Annotated[
@@ -74,7 +72,12 @@ def run(
     from perfsuite.cli.output import check_target
     from perfsuite.cli.services import Services
     from perfsuite.errors import UsageError
-    from perfsuite.report.budgets import budgets_exit_code, measured_budgets
+    from perfsuite.report.budgets import (
+        budgets_exit_code,
+        budgets_note,
+        measured_budgets,
+        stray_budgets,
+    )
     from perfsuite.store import open_store
 
     services = Services.of(context)
@@ -96,7 +99,9 @@ def run(
         noun = "alert" if alerts == 1 else "alerts"
         typer.echo(f"{alerts} {noun} new or changed: perfsuite alerts", err=True)
     measured = measured_budgets(budgets, finished, results)
-    _tell_budgets(finished, measured)
+    whole = services.config(db, required=False).suite
+    for line in budgets_note(finished, measured, stray_budgets(budgets, finished, results, whole)):
+        typer.echo(line, err=True)
     raise typer.Exit(budgets_exit_code(results, measured, gate=config.budget_gate))
 
 
@@ -109,14 +114,6 @@ def _alerts(store: Store, config: Config, run: Run, results: list[Result]) -> in
         return 0
     cases = {result.case for result in results}
     return len(update_alerts(store, run.repository, branch=branch, cases=cases))
-
-
-def _tell_budgets(run: Run, measured: Sequence[Measured]) -> None:
-    """On standard error; nothing where no case of this run has a budget."""
-    from perfsuite.report.budgets import budgets_note
-
-    if any(line.result is not None for line in measured):
-        typer.echo("\n".join(budgets_note(run, measured)), err=True)
 
 
 def show_run(services: Services, config: Config, run: Run, results: list[Result], json: str | None) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from perfsuite.cases import match_cases
+from perfsuite.cases import match_cases, nearest_cases
 from perfsuite.errors import Exit, UsageError
 from perfsuite.model import Result, Run, Status
 from perfsuite.report import run_exit_code
@@ -25,6 +25,8 @@ _HEADINGS = ("case", "required", "aim", "measured", "of required", "roofline", "
 _NUMBERS = (1, 2, 3, 4, 5)
 """Columns that stand at the right."""
 _HEADER = f"{cells(*_HEADINGS)}\n|---|--:|--:|--:|--:|--:|---|"
+_WHOLE_PROFILE = "full"
+"""The one that leaves no case out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,29 @@ class Measured:
         return aim_ns is not None and self.median_ns is not None and self.median_ns <= aim_ns
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A budget whose pattern names no case of the suite: nothing will ever be held against it."""
+
+    budget: Budget
+    nearest: str
+    """The case whose id looks most like what was meant."""
+
+
+def stray_budgets(budgets: Iterable[Budget], run: Run, results: Sequence[Result], suite: str) -> list[Stray]:
+    """Those of any GPU, if the run was asked for all cases of the suite: others do not know what there is.
+
+    Args:
+        suite: the configured one; a run of another, or of a part of it, says nothing.
+    """
+    names = [result.case for result in cases_of(results)]
+    whole = run.kind == "run" and run.profile == _WHOLE_PROFILE and not run.pattern
+    if not (whole and run.finished_at is not None and suite and run.suite == suite and names):
+        return []
+    strays = [budget for budget in budgets if not match_cases(budget.match, names)]
+    return [Stray(budget, nearest_cases(budget.match, names)[0]) for budget in strays]
+
+
 def measured_budgets(budgets: Sequence[Budget], run: Run, results: Sequence[Result]) -> list[Measured]:
     """A line for each case with a budget on the run's GPU, and for each of these budgets that has no case.
 
@@ -120,8 +145,15 @@ def budgets_answer(run: Run, measured: Sequence[Measured]) -> str:
     return f"Budgets on {plain(run.environment.gpu or 'no GPU')}: {', '.join(shown) or 'none'}."
 
 
-def budgets_note(run: Run, measured: Sequence[Measured]) -> list[str]:
-    """What is said at the end of a run: the answer, and a line for each that was exceeded, worst first."""
+def budgets_note(run: Run, measured: Sequence[Measured], strays: Sequence[Stray] = ()) -> list[str]:
+    """What is said at the end of a run: the answer, a line for each that was exceeded, worst first, and one
+    for each that names no case. Nothing where no case of the run has a budget and all of them name some.
+    """
+    told = _answer_lines(run, measured) if any(line.result is not None for line in measured) else []
+    return [*told, *map(stray_line, strays)]
+
+
+def _answer_lines(run: Run, measured: Sequence[Measured]) -> list[str]:
     exceeded = [line for line in measured if line.ratio is not None and line.ratio > 1]
     worst_first = sorted(exceeded, key=lambda line: -(line.ratio or 0))
     return [
@@ -134,13 +166,23 @@ def budgets_note(run: Run, measured: Sequence[Measured]) -> list[str]:
     ]
 
 
-def budgets_text(run: Run, measured: Sequence[Measured]) -> str:
-    """The answer, where it was measured, and the table."""
+def stray_line(stray: Stray) -> str:
+    """`! the budget 'decode[m=2]' of 'NVIDIA H200' names no case of this run, which measured all; …`"""
+    budget = stray.budget
+    return (
+        f"! the budget {plain(budget.match)!r} of {plain(budget.gpu)!r} names no case of this run, "
+        f"which measured all; the nearest is {plain(stray.nearest)}"
+    )
+
+
+def budgets_text(run: Run, measured: Sequence[Measured], strays: Sequence[Stray] = ()) -> str:
+    """The answer, where it was measured, budgets that name no case, and the table."""
     lines = [
         budgets_answer(run, measured),
         f"commit {commit_line(run.commit)}",
         f"environment {plain(run.environment.label)}",
         *conditions(run.environment),
+        *map(stray_line, strays),
         f"profile {plain(run.profile)} · run {run.id[:12]}",
         "",
     ]
@@ -148,24 +190,45 @@ def budgets_text(run: Run, measured: Sequence[Measured]) -> str:
     return "\n".join([*lines, *columns(_HEADINGS, rows, _NUMBERS)]) + "\n"
 
 
-def budgets_markdown(run: Run, measured: Sequence[Measured], *, limit: int = MAX_CHARACTERS) -> str:
+def budgets_markdown(
+    run: Run, measured: Sequence[Measured], strays: Sequence[Stray] = (), *, limit: int = MAX_CHARACTERS
+) -> str:
     """The same as Markdown; what was exceeded is bold."""
+    unknown = Section(tuple(f"- {_stray_item(stray)}" for stray in strays), folded=False, noun="budgets")
     rows = tuple(cells(code(line.case), *map(steady, _figures(line)), _emphasized(line)) for line in measured)
     where = f"{text(run.environment.label)} · profile {text(run.profile)} · commit {code(run.commit.label)}"
     table = Section(rows, "", _HEADER, folded=False, noun="budgets")
-    return fit([f"**{text(budgets_answer(run, measured))}**", table, where], limit)
+    answer = f"**{text(budgets_answer(run, measured))}**"
+    return fit([answer, *([unknown] if strays else []), table, where], limit)
+
+
+def _stray_item(stray: Stray) -> str:
+    budget = stray.budget
+    return (
+        f"The budget {code(budget.match)} of {text(budget.gpu)} **names no case** of this run, "
+        f"which measured all; the nearest is {code(stray.nearest)}"
+    )
 
 
 def budgets_json(
-    run: Run, results: Sequence[Result], measured: Sequence[Measured], *, gate: bool
+    run: Run,
+    results: Sequence[Result],
+    measured: Sequence[Measured],
+    strays: Sequence[Stray] = (),
+    *,
+    gate: bool,
 ) -> dict[str, Any]:
-    """Times in ns; `ratio` is measured over required."""
+    """Times in ns; `ratio` is measured over required; `naming_no_case`: patterns that are likely mistyped."""
     return {
         "schema": SCHEMA,
         "run": run_json(run, [])["run"],
         "exit_code": int(budgets_exit_code(results, measured, gate=gate)),
         "gate": gate,
         "budgets": [_json(line) for line in measured],
+        "naming_no_case": [
+            {"match": stray.budget.match, "gpu": stray.budget.gpu, "nearest": stray.nearest}
+            for stray in strays
+        ],
     }
 
 

@@ -89,6 +89,26 @@ def test_a_run_says_which_budgets_were_kept(cli: Cli) -> None:
     assert "Budgets" not in cli("run").err
 
 
+def test_a_whole_run_says_which_budgets_name_no_case(cli: Cli) -> None:
+    configure(cli, f'["NVIDIA H200"]\n"{CASES[2]}" = "1 ms"\n"moe/decod[m=1]" = "1 ms"\n')
+    told = "! the budget 'moe/decod[m=1]' of 'NVIDIA H200' names no case of this run, which measured all; "
+    told += f"the nearest is {CASES[2]}"
+    assert told not in cli("run").err
+    assert told not in cli("run", "--profile", "full", "-k", "moe").err
+    (cli.folder / "suite" / "part").mkdir(parents=True)
+    part = cli("run", "--profile", "full", "suite/part")
+    assert part.code == 0 and told not in part.err
+    whole = cli("run", "--profile", "full")
+    assert whole.code == 0 and told in whole.err.splitlines()
+    assert told in cli("report", "--budgets").out.splitlines()
+    assert len(json.loads(cli("report", "--budgets", "--json").out)["naming_no_case"]) == 1
+    assert "**names no case**" in cli("report", "--budgets", "--format", "markdown").out
+    # On another GPU no case has a budget, and the pattern is still wrong.
+    cli.machine = replace(GPU, gpu="NVIDIA L4")
+    alone = cli("run", "--profile", "full").err
+    assert told in alone.splitlines() and "Budgets on" not in alone
+
+
 def test_where_budgets_are_a_gate_exceeding_is_red(cli: Cli) -> None:
     configure(cli, '["NVIDIA H200"]\ndecode = "1 µs"\n', "budget_gate = true\n")
     assert cli("run", "-k", "rows").code == 0

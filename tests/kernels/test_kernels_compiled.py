@@ -18,6 +18,7 @@ from kernels.shapes import GPT_OSS_120B, MIXTRAL_8X7B, QWEN35_35B, Shape
 from kernels.suite.gemm_problems import integer_problem
 from kernels.suite.problems import moe_problem
 from kernels.suite.test_matvec import matvec_problem
+from kernels.target import INTERPRETER, Target, overlap, overlaps
 from perfsuite.static.offline import Compiled, compile_op
 
 pytestmark = pytest.mark.filterwarnings("ignore:no tiles are tuned")
@@ -114,6 +115,25 @@ def test_prefill_sorts_in_two_launches_and_few_tokens_in_one() -> None:
     assert names(moe("sm_90", QWEN35_35B, 1696)) == SORT + RING
     assert names(moe("sm_90", QWEN35_35B, 64)) == SORT[1:] + RING
     assert names(moe("sm_90", QWEN35_35B, 1696, variant="in_loop")) == SORT + IN_LOOP
+
+
+@pytest.mark.parametrize(("arch", "early"), [("89", False), ("90", True), ("100", True)])
+def test_one_function_says_which_launches_begin_early(arch: str, early: bool) -> None:
+    target = Target("cuda", arch)
+    assert overlaps(target) is early
+    assert overlap(target) == ({"OVERLAP": True, "launch_pdl": True} if early else {"OVERLAP": False})
+    assert overlap(target, wanted=False) == {"OVERLAP": False}
+    assert not overlaps(Target("hip", "gfx942")) and not overlaps(INTERPRETER)
+
+
+@pytest.mark.parametrize(("target", "waits"), [("sm_89", False), ("sm_90", True)])
+@pytest.mark.parametrize("name", [*DECODE, "_matvec"])
+def test_what_may_begin_early_waits_and_lets_the_next_begin(
+    target: str, waits: bool, name: str, tmp_path: Path
+) -> None:
+    result = matvec(target, 128) if name == "_matvec" else moe(target, QWEN35_35B, 1)
+    (code,) = sass(result, name, tmp_path)
+    assert ("ACQBULK" in code) == ("PREEXIT" in code) == waits
 
 
 @pytest.mark.parametrize("target", PORTABLE)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 import kernels
-from kernels import reference
+from kernels import inputs, reference
+from kernels.decode import DecodeTile, decode_down, decode_gate_up
+from kernels.dequant_gemm import dequantize
+from kernels.gemms import gate_up
 from kernels.integer import MOST_MULTIPLIER, pack_integer, random_integer_weight, unpack_integer
+from kernels.matvec_w4 import matvec_w4
 from kernels.moe_integer import moe_w4a8_integer
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.quantize import (
@@ -78,6 +84,16 @@ def layer(m: int = 4) -> dict[str, Any]:
     }
 
 
+def packed(experts: int, rows: int, k: int, group: int = 32, device: str = "cpu") -> PackedWeight:
+    with torch.device(device):
+        codes = torch.zeros(experts, padded_k(k) // TILE, rows, TILE // 2, dtype=torch.uint8)
+        scales = torch.zeros(experts, padded_k(k) // group, rows, dtype=torch.bfloat16)
+    return PackedWeight(codes, scales, group, (experts, rows, k))
+
+
+CHOICELESS = {"topk_weights": torch.ones(4, 0), "topk_ids": torch.zeros(4, 0, dtype=torch.int64)}
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
@@ -96,7 +112,19 @@ def layer(m: int = 4) -> dict[str, Any]:
         ),
         ({"topk_weights": torch.ones(4, 3)}, ValueError, "topk_weights has shape"),
         ({"topk_weights": torch.ones(4, 2).half()}, TypeError, "topk_weights is torch.float16"),
+        ({"topk_weights": torch.ones(4, 2, device="meta")}, ValueError, "topk_weights is on meta"),
+        ({"topk_ids": [[0, 1]] * 4}, TypeError, "topk_ids is a list"),
+        (CHOICELESS, ValueError, "topk_ids has no columns"),
+        ({"w1": packed(4, 64, 64, device="meta")}, ValueError, "w1 is on meta, x on cpu"),
+        ({"w2": packed(4, 64, 32, device="meta")}, ValueError, "w2 is on meta, x on cpu"),
+        (
+            {"w1": packed(0, 64, 64), "w2": packed(0, 64, 32)},
+            ValueError,
+            r"w1\.shape has shape \(0, 64, 64\)",
+        ),
+        ({"w1": packed(4, 0, 64), "w2": packed(4, 64, 0)}, ValueError, "every size must be at least 1"),
         ({"act_tile": 64}, ValueError, "act_tile is 64"),
+        ({"act_tile": 32.0}, ValueError, r"act_tile is 32\.0"),
         ({"variant": "fast"}, ValueError, "variant is 'fast'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -106,6 +134,68 @@ def test_wrong_arguments_are_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=words):
         moe_w4a8(**{**layer(), **change})
+
+
+X, IDS, DECODE_TILE = torch.zeros(4, 64).bfloat16(), torch.zeros(4, 2, dtype=torch.int64), DecodeTile(8, 4, 4)
+W1, BLOCKS = random_weight(4, 64, 64, 32), Plan("blocks", 16, SAFE_TILE, SAFE_TILE)
+
+
+def gate_up_of(**change: Any) -> object:
+    """The first grouped GEMM, on rows that nothing has filled."""
+    with torch.device("meta"):
+        rows = align_experts(torch.empty(4, 2, dtype=torch.int64), 4, 16)
+        count = rows.slots.shape[0]
+        operands = (torch.empty(count, 128, dtype=torch.int8), torch.empty(4, count))
+        made = {"w1": packed(4, 64, 64, device="meta"), "routing": rows, "plan": BLOCKS} | change
+    return gate_up(*operands, act_tile=32, **made)
+
+
+REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (
+        lambda: decode_gate_up(X.float(), W1, IDS, act_tile=32, tile=DECODE_TILE),
+        TypeError,
+        "x is torch.float32",
+    ),
+    (lambda: decode_gate_up(X, X, IDS, act_tile=32, tile=DECODE_TILE), TypeError, "w1 is a Tensor"),  # type: ignore[arg-type]
+    (lambda: decode_gate_up(X, W1, IDS, act_tile=32, tile=SAFE_TILE), TypeError, "tile is a Tile"),  # type: ignore[arg-type]
+    (
+        lambda: decode_gate_up(X, packed(0, 64, 64), IDS, act_tile=32, tile=DECODE_TILE),
+        ValueError,
+        r"w1\.shape has shape \(0,",
+    ),
+    (
+        lambda: decode_down(X, W1, torch.ones(4, 2), IDS, X, act_tile=32, tile=DECODE_TILE),
+        ValueError,
+        r"act has shape \(4, 64\)",
+    ),
+    (lambda: matvec_w4(X, X), TypeError, "weight is a Tensor"),  # type: ignore[arg-type]
+    (lambda: matvec_w4(X, packed(1, 0, 64)), ValueError, r"weight\.shape has shape \(1, 0, 64\)"),
+    (lambda: matvec_w4(X, packed(1, 8, 64), tile=SAFE_TILE), TypeError, "tile is a Tile"),  # type: ignore[arg-type]
+    (lambda: dequantize(packed(1, 0, 64)), ValueError, r"weight\.shape has shape \(1, 0, 64\)"),
+    (lambda: gate_up_of(w1=X), TypeError, "w1 is a Tensor"),
+    (lambda: gate_up_of(w1=W1), ValueError, "routing.slots is on meta"),
+    (lambda: gate_up_of(w1=packed(4, 63, 64, device="meta")), ValueError, "w1 has 63 rows"),
+    (lambda: gate_up_of(routing=None), TypeError, "routing is a NoneType; it must be a Routing"),
+    (lambda: gate_up_of(plan=None), TypeError, "plan is a NoneType; it must be a Plan"),
+    (lambda: gate_up_of(plan=Plan("ring", 16, RingTile(8), RingTile(8))), ValueError, "architecture sm_90"),
+    (lambda: gate_up_of(plan=replace(BLOCKS, block_m=32)), ValueError, "plan.block_m is 32"),
+    (lambda: pack_integer(torch.zeros(2, 4, 0)), ValueError, r"weight has shape \(2, 4, 0\)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"), REFUSED, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_parts_refuse_by_name_too(call: Callable[[], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_more_choices_than_experts_are_legal() -> None:
+    with torch.device("meta"):
+        w1, w2 = random_weight(2, 512, 256, 128), random_weight(2, 256, 256, 128)
+        ids, x = torch.empty(3, 5, dtype=torch.int64), torch.empty(3, 256, dtype=torch.bfloat16)
+        assert moe_w4a8(x, w1, w2, torch.empty(3, 5), ids).shape == (3, 256)
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, 2**40])
@@ -162,6 +252,12 @@ def integer_layer() -> dict[str, Any]:
         ({"w1": random_weight(4, 128, 128, 128)}, TypeError, "w1 is a PackedWeight"),
         ({"x": torch.zeros(4, 64, dtype=torch.bfloat16)}, ValueError, "w1.shape"),
         ({"topk_weights": torch.ones(4, 3)}, ValueError, "topk_weights has shape"),
+        (
+            {"topk_ids": torch.zeros(4, 2, dtype=torch.int64, device="meta")},
+            ValueError,
+            "topk_ids is on meta",
+        ),
+        (CHOICELESS, ValueError, "topk_ids has no columns"),
         ({"block_m": 24}, ValueError, "block_m is 24"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -208,10 +304,10 @@ def test_weights_are_shared_and_freed() -> None:
     assert first["w1"] is again["w1"]
     assert first["w1"] is not other["w1"]
     assert not torch.equal(first["x"], again["x"])
-    assert len(problems._weights) == 4
+    assert len(inputs._weights) == 4
     del first, again, other
     gc.collect()
-    assert len(problems._weights) == 0
+    assert len(inputs._weights) == 0
 
 
 def test_a_seed_makes_the_same_inputs_again() -> None:

@@ -107,6 +107,10 @@ WEIGHTS = torch.zeros(3, 2)
 REFUSED: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (align_experts, (IDS.int(), 4, 16), "topk_ids is torch.int32"),
     (align_experts, (IDS, 0, 16), "experts is 0"),
+    (align_experts, (IDS, 4.0, 16), r"experts is 4\.0"),
+    (align_experts, (IDS, 4, 16.0), r"block_m is 16\.0"),
+    (route_and_quantize, (X.to("meta"), IDS, 4, 16, 32), "topk_ids is on cpu, the other arguments on meta"),
+    (route_and_quantize, (X[:, :0].contiguous(), IDS, 4, 16, 32), r"a row of x has shape \(0,\)"),
     (align_experts, (IDS, 4, 24), "block_m is 24"),
     (route_and_quantize, (X, IDS[:2], 4, 16, 32), r"topk_ids has shape \(2, 2\)"),
     (route_and_quantize, (X, IDS, 4, 16, 48), "act_tile is 48"),

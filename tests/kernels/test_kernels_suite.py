@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 
+from kernels import inputs
 from kernels.baselines import moe_grouped_bf16
 from kernels.dequant_gemm import dequant_gemm, dequantize
 from kernels.quantize import random_weight
 from kernels.shapes import COMPARED, DEEPSEEK_V3, QWEN35_35B, SHAPES
-from kernels.stack import Plan, describe, layers_that_fit, main, moe_stack, report
+from kernels.stack import Generation, describe, layers_that_fit, main, moe_stack, report
 from kernels.suite import problems
+from kernels.suite.test_correctness import CONFIGURATIONS
 from perfsuite.plugin.cases import Case, case_of
 from perfsuite.static.offline import compile_launches
 
@@ -99,7 +101,7 @@ def test_each_full_family_in_the_interpreter() -> None:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)
 def test_a_layer_fits_the_memory_of_an_h200_with_its_copies(shape: Any) -> None:
     for layer in (shape.bytes(max(shape.groups)), 2 * shape.weights):
-        copies = problems.weight_copies(layer)
+        copies = inputs.weight_copies(layer)
         # Made, copied for the gate's reference, and what a block allocates.
         assert 3 * copies * layer < H200_BYTES
         # No cache holds what the sets of inputs read.
@@ -107,9 +109,23 @@ def test_a_layer_fits_the_memory_of_an_h200_with_its_copies(shape: Any) -> None:
 
 
 def test_copies_are_fewer_where_a_layer_is_large() -> None:
-    assert problems.weight_copies(QWEN35_35B.bytes(128)) == problems.WEIGHT_COPIES
-    assert problems.weight_copies(DEEPSEEK_V3.bytes(128)) == 1
-    assert problems.weight_copies(2 * DEEPSEEK_V3.weights) == 1
+    assert inputs.weight_copies(QWEN35_35B.bytes(128)) == inputs.WEIGHT_COPIES
+    assert inputs.weight_copies(DEEPSEEK_V3.bytes(128)) == 1
+    assert inputs.weight_copies(2 * DEEPSEEK_V3.weights) == 1
+
+
+@pytest.mark.parametrize(("act_tile", "most"), [(32, 0.013), (128, 0.017)])
+def test_the_gates_of_models_are_what_is_required_and_toys_have_wider_ones(
+    act_tile: int, most: float
+) -> None:
+    for shape in SHAPES.values():
+        assert problems.moe_problem(shape, 1, max(shape.groups), act_tile=act_tile).tolerance == most
+    narrow = [config.shape for config in CONFIGURATIONS if config.shape.hidden < problems.REAL_WIDTH]
+    assert len(narrow) == 6
+    for shape in [*narrow, problems.shrunk(QWEN35_35B)]:
+        assert most < problems.gate(shape, act_tile) < 1.2 * most
+    # Of the original tests two are as wide as a model.
+    assert problems.gate(CONFIGURATIONS[6].shape, act_tile) == most
 
 
 def test_the_baseline_moves_four_times_the_bytes_at_the_same_operations() -> None:
@@ -157,6 +173,8 @@ def test_wrong_arguments_are_refused_by_name() -> None:
         dequant_gemm(x.float(), weight)
     with pytest.raises(TypeError, match=r"topk_ids is torch\.int32"):
         moe_grouped_bf16(x, **layer, topk_ids=ids.int())
+    with pytest.raises(ValueError, match=r"w1 has shape \(0, 64, 128\); every size"):
+        moe_grouped_bf16(x, **layer | {"w1": layer["w1"][:0], "w2": layer["w2"][:0]}, topk_ids=ids)
     with pytest.raises(ValueError, match="w1 has shape"):
         moe_grouped_bf16(x[:, :64].contiguous(), **layer, topk_ids=ids)
     with pytest.raises(ValueError, match="weights of 1 layers and routing of 0"):
@@ -172,20 +190,41 @@ def test_a_stack_has_as_many_layers_as_fit() -> None:
 
 def test_tokens_per_second_have_a_median_and_a_range() -> None:
     times = [{"prefill_ns": 1e7 * number, "decode_ns": 4e8} for number in (1, 2, 4)]
-    plan = Plan(DEEPSEEK_V3, 128, 128, layers=20)
-    document = report(plan, times) | {"gpu": "NVIDIA H200"}
+    generation = Generation(DEEPSEEK_V3, 128, 128, layers=20)
+    document = report(generation, times) | {"gpu": "NVIDIA H200", "layers_that_fit": 20}
     rates: Any = document["tokens_per_s"]
     assert rates["prefill"] == {"median": 80_000.0, "least": 40_000.0, "most": 160_000.0}
     assert rates["decode"]["median"] == 1280.0
     text = describe(document)
     assert "20 layers of 58: more do not fit" in text
     assert "80000 tok/s  (40000 to 160000 in 3 runs)" in text
+    # Fewer were asked for.
+    assert "20 layers of 58 · NVIDIA H200" in describe(document | {"layers_that_fit": 22})
 
 
 def test_tokens_per_second_need_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="3"):
-        main(["--shape", "gpt-oss-120b"])
+        main(["--shape", "gpt-oss-120b", "--layers", "36"])
     assert "no GPU here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--group 128", "--group: gpt-oss-120b allows 32, not 128"),
+        ("--group 0", "--group: '0' is no whole number from 1 on"),
+        ("--layers 0", "--layers: '0' is no whole number from 1 on"),
+        ("--layers -1", "--layers: '-1' is no whole number from 1 on"),
+        ("--layers 1.5", "--layers: '1.5' is no whole number from 1 on"),
+        ("--layers 37", "--layers: gpt-oss-120b has 36, not 37"),
+        ("--act-tile 64", "--act-tile: invalid choice: 64"),
+        ("--out /nowhere/stack.json", "--out: /nowhere/stack.json cannot be written"),
+        ("--out /", "--out: / cannot be written"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(
+    options: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--shape", "gpt-oss-120b", "--group", "128"])
-    assert "allows the groups (32,)" in capsys.readouterr().err
+        main(["--shape", "gpt-oss-120b", *options.split()])
+    assert f"error: argument {told}" in capsys.readouterr().err

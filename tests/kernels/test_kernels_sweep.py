@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,12 +11,11 @@ import pytest
 
 from kernels.decode import DecodeTile
 from kernels.quantize import TILE
-from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS
 from kernels.shapes import GPT_OSS_120B, MIXTRAL_8X7B, QWEN35_35B, SHAPES
-from kernels.sweep import MODES, MOST_SLOTS, TOKENS, Work, cuts, merged, plans, tiles
+from kernels.sweep import MODES, MOST_SLOTS, TOKENS, Work, blockings, main, merged, plans, tiles
 from kernels.target import Target
-from kernels.tuning import RING_BLOCK_MS, Plan, Tile
+from kernels.tuning import RING_BLOCK_MS, RINGS, TILES, Plan, Tile
 
 HOPPER, AMPERE = Target("cuda", "90"), Target("cuda", "80")
 DECODE = Work(QWEN35_35B, 1, 128, 128, "hoisted")
@@ -43,30 +44,29 @@ def test_rows_are_in_the_order_of_sizes_not_of_digits() -> None:
 
 
 def test_one_token_is_not_sorted_and_many_are() -> None:
-    assert cuts(DECODE, HOPPER) == cuts(DECODE, AMPERE) == [("slots", 1)]
-    assert {path for path, _ in cuts(PREFILL, HOPPER)} == {"ring"}
-    assert {path for path, _ in cuts(PREFILL, AMPERE)} == {"blocks"}
+    assert blockings(DECODE, HOPPER) == blockings(DECODE, AMPERE) == [("slots", 1)]
+    assert {path for path, _ in blockings(PREFILL, HOPPER)} == set(RINGS)
+    assert {path for path, _ in blockings(PREFILL, AMPERE)} == {"blocks"}
     # Here they meet.
-    assert {path for path, _ in cuts(replace(DECODE, m=16), HOPPER)} == {"slots", "ring"}
+    assert {path for path, _ in blockings(replace(DECODE, m=16), HOPPER)} == {"slots", *RINGS}
     assert 16 * QWEN35_35B.top_k <= MOST_SLOTS
 
 
 def test_blocks_are_about_as_large_as_what_an_expert_holds() -> None:
-    assert cuts(PREFILL, HOPPER) == [("ring", 16), ("ring", 32), ("ring", 64)]
+    assert blockings(PREFILL, HOPPER) == [(path, size) for path in RINGS for size in (16, 32, 64)]
     many = replace(PREFILL, shape=MIXTRAL_8X7B)
-    assert cuts(many, AMPERE) == [("blocks", 64), ("blocks", 128)]
-    assert cuts(many, HOPPER) == [("ring", 64)]
+    assert blockings(many, AMPERE) == [("blocks", 64), ("blocks", 128)]
+    assert blockings(many, HOPPER) == [("ring", 64), ("ring_bf16", 64)]
 
 
 @pytest.mark.parametrize("target", [HOPPER, AMPERE], ids=lambda target: target.arch)
 def test_every_row_has_something_to_try_for_both_products(target: Target) -> None:
     for work in works():
-        found = cuts(work, target)
+        found = blockings(work, target)
         assert found, work
         for path, block_m in found:
-            sizes = {"slots": (1,), "ring": RING_BLOCK_MS, "blocks": BLOCK_MS}[path]
-            assert block_m in sizes
-            kind = {"slots": DecodeTile, "ring": RingTile, "blocks": Tile}[path]
+            assert block_m in {"slots": (1,), "blocks": BLOCK_MS}.get(path, RING_BLOCK_MS)
+            kind = TILES[path]
             for gemm in ("gemm1", "gemm2"):
                 choices = tiles(work, (path, block_m), gemm)
                 assert choices, (work, path, gemm)
@@ -76,8 +76,8 @@ def test_every_row_has_something_to_try_for_both_products(target: Target) -> Non
 
 def test_the_baseline_is_swept_over_blocks_alone() -> None:
     in_loop = replace(PREFILL, variant="in_loop")
-    assert {path for path, _ in cuts(in_loop, HOPPER)} == {"blocks"}
-    assert {path for path, _ in cuts(replace(in_loop, m=1), HOPPER)} == {"blocks"}
+    assert {path for path, _ in blockings(in_loop, HOPPER)} == {"blocks"}
+    assert {path for path, _ in blockings(replace(in_loop, m=1), HOPPER)} == {"blocks"}
 
 
 def test_decode_tiles_hold_no_more_of_a_row_than_there_is() -> None:
@@ -92,3 +92,41 @@ def test_all_tiles_of_both_products_are_compiled_ahead() -> None:
     found = list(plans(DECODE, HOPPER))
     assert {plan.gemm1 for plan in found} == set(tiles(DECODE, ("slots", 1), "gemm1"))
     assert {plan.gemm2 for plan in found} == set(tiles(DECODE, ("slots", 1), "gemm2"))
+
+
+@pytest.mark.parametrize("module", ["kernels.sweep", "kernels.tuning"])
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_both_modules_are_the_command(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [module])
+    with pytest.raises(SystemExit, match="3"):
+        runpy.run_module(module, run_name="__main__")
+    assert "no GPU here" in capsys.readouterr().err
+
+
+def test_help_says_what_each_mode_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for number, (group, act_tile, variant) in enumerate(MODES):
+        assert f"{number} = group {group}, activation tile {act_tile}, {variant.replace('_', ' ')}" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--tokens 8 0", "--tokens: '0' is no whole number from 1 on"),
+        ("--processes x", "--processes: 'x' is no whole number from 1 on"),
+        ("--seconds 0", "--seconds: '0' is no number of seconds above 0"),
+        ("--seconds nan", "--seconds: 'nan' is no number of seconds above 0"),
+        ("--modes 6", "--modes: invalid choice: 6"),
+        ("--out .", "--out: . is a folder"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(
+    options: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(options.split())
+    assert f"error: argument {told}" in capsys.readouterr().err

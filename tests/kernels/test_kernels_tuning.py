@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from kernels.tuning import (
     block_m_for,
     choose_table,
     dump_table,
+    fallback_plan,
+    interpreter_plan,
     load_table,
     nearest,
     plan_for,
@@ -86,6 +89,46 @@ def test_an_unknown_problem_gets_the_row_most_like_it() -> None:
     # The numerics come before the size: a tile for another group may not even fit.
     assert nearest(ROWS, replace(DECODE, group=32, act_tile=32)) == ROWS[2][1]
     assert nearest(ROWS, replace(DECODE, variant="in_loop")) == ROWS[3][1]
+
+
+FEW_EXPERTS = replace(DECODE, inter=1408, experts=8, top_k=1)
+MANY_EXPERTS = replace(DECODE, inter=1408, experts=512, top_k=32)
+
+
+@pytest.mark.parametrize(
+    ("problem", "sorted_from", "unsorted_to"),
+    [
+        (FEW_EXPERTS, 8, 4),
+        (replace(FEW_EXPERTS, top_k=4), 4, 1),
+        (MANY_EXPERTS, 16, 8),
+        (replace(MANY_EXPERTS, top_k=1), 512, 256),
+    ],
+    ids=["1 of 8", "4 of 8", "32 of 512", "1 of 512"],
+)
+@pytest.mark.parametrize("gpu", ["H200", "unknown", "interpreter"])
+def test_a_model_without_a_row_is_sorted_where_experts_have_tokens_to_share(
+    problem: Problem, sorted_from: int, unsorted_to: int, gpu: str
+) -> None:
+    """Not from some number of tokens on: it depends on how many slots meet at an expert. The table of the
+    H200 holds none of these; what it answers agrees with the rule where there is no table."""
+    rows = load_table(FOLDER / "NVIDIA_H200.json").rows
+    plans = {
+        "H200": partial(nearest, [row for row in rows if row[0].variant == "hoisted"]),
+        "unknown": fallback_plan,
+        "interpreter": interpreter_plan,
+    }
+    assert plans[gpu](replace(problem, m=1)).path == "slots"
+    assert plans[gpu](replace(problem, m=unsorted_to)).path == "slots"
+    assert plans[gpu](replace(problem, m=sorted_from)).path == ("ring" if gpu == "H200" else "blocks")
+
+
+@pytest.mark.parametrize(
+    ("m", "experts", "top_k", "slots"),
+    [(1, 256, 8, 1), (1, 8, 8, 1), (2, 8, 8, 2), (2, 8, 4, 8 / 6), (3, 4, 9, 6.75), (4096, 8, 2, 1024)],
+)
+def test_slots_that_meet_at_an_expert(m: int, experts: int, top_k: int, slots: float) -> None:
+    problem = replace(DECODE, m=m, experts=experts, top_k=top_k)
+    assert problem.slots_per_expert_hit == pytest.approx(slots)
 
 
 def test_the_interpreter_needs_no_table() -> None:

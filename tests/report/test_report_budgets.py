@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from report_example import CPU, GPU, result, run
@@ -15,12 +17,14 @@ from perfsuite.report.budgets import (
     Budget,
     Measured,
     Standing,
+    Stray,
     budgets_exit_code,
     budgets_json,
     budgets_markdown,
     budgets_note,
     budgets_text,
     measured_budgets,
+    stray_budgets,
 )
 
 MEDIAN_NS = 1004.5
@@ -174,3 +178,59 @@ def test_json_keeps_its_names_and_units() -> None:
         "reaches_aim": False,
     }
     assert (second["case"], second["median_ns"], second["standing"]) == (None, None, "not measured")
+    assert document["naming_no_case"] == []
+
+
+TYPO, ELSEWHERE = Budget(H200, "moe/decod[m=1]", 1.0), Budget("NVIDIA L4", "gemm[m=*|2]", 1.0)
+SUITE = "benchmarks"
+WHOLE = replace(run(), profile="full", suite=SUITE, finished_at=datetime(2026, 1, 1, tzinfo=UTC))
+STRAYS = [Stray(TYPO, "moe/decode[m=1]"), Stray(ELSEWHERE, "gemm[m=1]")]
+
+
+def test_a_pattern_that_names_no_case_is_found_whatever_its_gpu() -> None:
+    budgets = [Budget(H200, CASES[0], 1.0), TYPO, Budget(H200, "m=16", 1.0), ELSEWHERE]
+    assert stray_budgets(budgets, WHOLE, RESULTS, SUITE) == STRAYS
+    # A case that failed or was skipped is one all the same.
+    skipped = [*RESULTS, result("moe/decod[m=1]", status=Status.SKIPPED)]
+    assert stray_budgets(budgets, WHOLE, skipped, SUITE) == STRAYS[1:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"profile": "pr"},
+        {"pattern": "decode"},
+        {"kind": "head"},
+        {"finished_at": None},
+        {"suite": "benchmarks/test_moe.py"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_run_that_measured_a_part_does_not_know_what_there_is(change: dict[str, Any]) -> None:
+    assert stray_budgets([TYPO], replace(WHOLE, **change), RESULTS, SUITE) == []
+
+
+def test_what_names_no_case_is_said_in_every_form() -> None:
+    lines = measured_budgets([Budget(H200, CASES[0], 1e9)], WHOLE, RESULTS)
+    told = (
+        "! the budget 'moe/decod[m=1]' of 'NVIDIA H200' names no case of this run, which measured all; "
+        "the nearest is moe/decode[m=1]"
+    )
+    assert told in budgets_text(WHOLE, lines, STRAYS).splitlines()
+    note = budgets_note(WHOLE, lines, STRAYS)
+    assert len(note) == 3 and note[1] == told
+    # Without a budget for this GPU it is all that there is to say.
+    assert budgets_note(WHOLE, [], STRAYS[:1]) == [told]
+    assert budgets_note(WHOLE, []) == []
+    markdown = budgets_markdown(WHOLE, lines, STRAYS)
+    items = [line for line in markdown.splitlines() if line.startswith("- ")]
+    assert len(items) == 2 and all("**names no case** of this run" in item for item in items)
+    assert "|" not in items[1]
+    document = budgets_json(WHOLE, RESULTS, lines, STRAYS, gate=True)
+    assert document["naming_no_case"][1] == {
+        "match": "gemm[m=*|2]",
+        "gpu": "NVIDIA L4",
+        "nearest": "gemm[m=1]",
+    }
+    # A typo is no red run.
+    assert document["exit_code"] == 0

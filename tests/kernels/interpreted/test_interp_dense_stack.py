@@ -9,10 +9,11 @@ from stand_in import poisoned, rms_error
 from kernels import reference
 from kernels.baselines import moe_grouped_bf16
 from kernels.dequant_gemm import dequant_gemm, dequantize
+from kernels.inputs import moe_tokens
 from kernels.quantize import PackedWeight, pack_codes, random_weight
 from kernels.shapes import Shape
-from kernels.stack import Plan, add_rms_norm, draw, generate, moe_stack
-from kernels.suite.problems import moe_tokens, stack_problem
+from kernels.stack import Generation, add_rms_norm, draw, generate, moe_stack
+from kernels.suite.problems import stack_problem
 
 TINY = Shape("tiny", 96, 64, 4, 2, layers=2)
 
@@ -96,7 +97,7 @@ def test_stack() -> None:
 
 
 def test_each_step_goes_on_from_the_one_before() -> None:
-    inputs = draw(Plan(TINY, 32, 32, layers=2, prompt=5, new=3))
+    inputs = draw(Generation(TINY, 32, 32, layers=2, prompt=5, new=3))
     token = moe_stack(inputs.x, inputs.weights, inputs.prefill, act_tile=32)[-1:]
     for step in inputs.steps:
         token = moe_stack(token, inputs.weights, step, act_tile=32)

@@ -34,6 +34,18 @@ def test_a_slot_without_an_expert_contributes_nothing_whatever_its_weight(path: 
     assert ((out - truth).norm() / truth.norm()).item() < 0.03
 
 
+@pytest.mark.parametrize("path", PLANS)
+def test_an_expert_that_a_token_names_twice_counts_twice(path: str) -> None:
+    """More choices than there are experts."""
+    torch.manual_seed(1)
+    w1, w2 = random_weight(2, 2 * INTER, HIDDEN, 64), random_weight(2, HIDDEN, INTER, 64)
+    x, weights = torch.randn(TOKENS, HIDDEN).bfloat16(), torch.rand(TOKENS, 5)
+    ids = torch.tensor([[0, 1, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 2, -1, 0]])
+    out = moe_w4a8(x, w1, w2, weights, ids, act_tile=32, plan=PLANS[path])
+    truth = reference.moe_w4a8(x, w1, w2, weights, ids)
+    assert ((out - truth).norm() / truth.norm()).item() < 0.02
+
+
 def test_a_plan_that_does_not_fit_is_refused_by_name() -> None:
     w1, w2 = random_weight(EXPERTS, 2 * INTER, HIDDEN, 128), random_weight(EXPERTS, HIDDEN, INTER, 128)
     x, ids = torch.randn(TOKENS, HIDDEN).bfloat16(), torch.zeros(TOKENS, TOP_K, dtype=torch.int64)

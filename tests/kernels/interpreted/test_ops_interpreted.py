@@ -46,7 +46,9 @@ def quantized_twin(
 
 
 @pytest.mark.parametrize("variant", ["hoisted", "in_loop"])
-@pytest.mark.parametrize(("group", "act_tile"), [(32, 32), (32, 128), (64, 32), (128, 32), (128, 128)])
+@pytest.mark.parametrize(
+    ("group", "act_tile"), [(32, 32), (32, 128), (64, 32), (64, 128), (128, 32), (128, 128)]
+)
 @pytest.mark.parametrize("m", [1, 21])
 def test_moe(m: int, group: int, act_tile: int, variant: str) -> None:
     x, weights, ids = tokens(m, 256, 4, 2)
