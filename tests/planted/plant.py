@@ -92,7 +92,7 @@ _SPENT = "from kernels._planted import spent\n"
 _PLANTED = "from kernels import planted\n"
 _EXTRA = "    EXTRA,\n"
 _IF_SPENT = f" & spent(EXTRA, {AT_ONCE})"
-_STEPS = '        planted.steps("{}", rows, {}, act_tile) if counts is None else 0,\n'
+_STEPS = '        planted.steps("{}", rows, {}) if counts is None else 0,\n'
 """With counts, quantizing is a part of the whole op."""
 CHANGES: dict[str, Sequence[tuple[str, str]]] = {
     "_decode.py": (
@@ -126,10 +126,12 @@ CHANGES: dict[str, Sequence[tuple[str, str]]] = {
     ),
     "quantize.py": (
         _after("", _PLANTED, "from kernels import _quantize as"),
-        _after("        rows,\n", _STEPS.format("quantize_rows", "k"), "        K=cut.k,\n"),
+        _after(
+            "        rows,\n", _STEPS.format("quantize_rows", "cut.k, cut.act_tile"), "        K=cut.k,\n"
+        ),
         _after(
             "        rows,\n",
-            _STEPS.format("silu_mul_quantize", "inter"),
+            _STEPS.format("silu_mul_quantize", "inter, act_tile"),
             "        INTER=inter,\n        SCALES",
         ),
     ),
