@@ -31,8 +31,8 @@ class RingTile:
     Attributes:
         stages: K-tiles (128 weights) that the ring holds at most; fewer where there is no room.
         warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less. Always 2 for
-            blocks of 64 rows of codes that are gathered or have groups below 128: four would not have the
-            registers. Always 4 for values.
+            blocks of 64 rows of codes that are gathered or have groups or activation tiles below 128: four
+            would not have the registers. Always 4 for values.
     """
 
     stages: int
@@ -88,7 +88,7 @@ def grouped_gemm(
         bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
     """
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
-    crowded = routing.block_m == 64 and (weight.group < TILE or top_k > 0)
+    crowded = routing.block_m == 64 and (min(weight.group, act_tile) < TILE or top_k > 0)
     sizes = {
         "W_SCALES": TILE // weight.group,
         "X_SCALES": TILE // act_tile,

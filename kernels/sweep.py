@@ -115,7 +115,7 @@ def tiles(work: Work, blocking: Blocking, gemm: str) -> list[AnyTile]:
     if path == "ring_bf16":
         return [RingTile(8)]
     if path == "ring":
-        crowded = block_m == 64 and (gemm == "gemm1" or work.group < TILE)
+        crowded = block_m == 64 and (gemm == "gemm1" or min(work.group, work.act_tile) < TILE)
         return [RingTile(8, 2)] if crowded else [RingTile(8, 4), RingTile(8, 2)]
     return [*(decode_tiles(work, gemm) if path == "slots" else block_tiles(block_m))]
 
