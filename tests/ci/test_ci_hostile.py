@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import secrets
+import statistics
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -279,7 +280,9 @@ def test_nothing_forged_is_believed(world: World) -> None:
     assert world.conclusion("forges") == "failure"
     assert shown.report.comparison.threshold == 0.5, "the base's configuration counts"
     base = {result.case: result for result in shown.base}[CASE]
-    assert base.samples_ns and all(9e6 < sample < 45e6 for sample in base.samples_ns)
+    assert base.samples_ns and all(sample > 9e6 for sample in base.samples_ns)
+    # Of most: a busy machine may be late for one.
+    assert statistics.median(base.samples_ns) < 45e6
     assert "cannot be believed" in results["a_forges/b_writes_to_every_descriptor"].message
     assert "29 cases faster" not in world.requests()
 
