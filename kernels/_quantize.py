@@ -133,23 +133,28 @@ def _quantize_rows(
     VALUES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    """VALUES: bf16 values to `codes_ptr`, and no scales."""
+    """VALUES: bf16 values to `codes_ptr`, and no scales. With BLOCK_M, rows are blocks with counts."""
     if OVERLAP:
         cuda.gdc_wait()
-    rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
-    live = _held(counts_ptr, rows, ROWS, BLOCK_M)
-    if BLOCK_M and tl.max(live.to(tl.int32), axis=0) == 0:
-        return
+        cuda.gdc_launch_dependents()
     tiles = tl.program_id(1) * BLOCK_TILES + tl.arange(0, BLOCK_TILES)
     cols = tiles[:, None] * TILE + tl.arange(0, TILE)[None, :]
-    codes, scale = codes_of(load_rows(x_ptr, rows, live, cols, K).to(tl.float32))
-    if VALUES:
-        store_codes(
-            values_of(codes, scale, BLOCK_ROWS, BLOCK_TILES, TILE), codes_ptr, rows, live, cols, K_PADDED
-        )
-    else:
-        store_codes(codes, codes_ptr, rows, live, cols, K_PADDED)
-        store_scales(scale, scales_ptr, rows, live, tiles, TILES, SCALES_STRIDE)
+    first = tl.program_id(0) * BLOCK_ROWS
+    # Live blocks are in front: a program goes on until it meets one that is not.
+    held = tl.load(counts_ptr + first // BLOCK_M) if BLOCK_M else ROWS
+    while held > 0:
+        rows = first + tl.arange(0, BLOCK_ROWS)
+        # A program's rows are of one block.
+        live = (rows % BLOCK_M if BLOCK_M else rows) < held
+        codes, scale = codes_of(load_rows(x_ptr, rows, live, cols, K).to(tl.float32))
+        if VALUES:
+            values = values_of(codes, scale, BLOCK_ROWS, BLOCK_TILES, TILE)
+            store_codes(values, codes_ptr, rows, live, cols, K_PADDED)
+        else:
+            store_codes(codes, codes_ptr, rows, live, cols, K_PADDED)
+            store_scales(scale, scales_ptr, rows, live, tiles, TILES, SCALES_STRIDE)
+        first += tl.num_programs(0) * BLOCK_ROWS
+        held = tl.load(counts_ptr + first // BLOCK_M, mask=first < ROWS, other=0) if BLOCK_M else 0
 
 
 @triton.jit

@@ -7,7 +7,6 @@ at a time, on their way to the tensor cores, and the sums are converted once, at
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
-    fence_async_shared,
     mbarrier,
     warpgroup_mma,
     warpgroup_mma_wait,
@@ -51,22 +50,18 @@ def integer_sums(
     K_TILES: gl.constexpr,
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
-    GATHERED: gl.constexpr,
 ):
-    """64 rows times the block's tokens, summed over K: (int32 [64, BLOCK_M] as fp32, stage, phase)."""
+    """64 rows times BLOCK_M of the block's tokens, summed over K: (int32 [64, BLOCK_M] as fp32, stage, phase)."""
     w, multipliers, x, x_scale, full, empty = ring
     LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_M, 32])
     OPERAND: gl.constexpr = gl.DotOperandLayout(0, LAYOUT, 4)
     sums = gl.zeros([64, BLOCK_M], gl.int32, LAYOUT)
     for k in range(K_TILES):
         mbarrier.wait(full.index(stage), phase)
-        if GATHERED:
-            # What threads have copied, for WGMMA to see.
-            fence_async_shared()
         packed = w.index(stage).slice(MY, 64, 0).load(OPERAND)
         multiplier = multipliers.index(stage).slice(MY, 64).load(gl.SliceLayout(1, OPERAND)).to(gl.int32)
         low, high = _times(packed, multiplier[:, None])
-        tokens = x.index(stage)
+        tokens = x.index(stage).slice(0, BLOCK_M, 0)
         dot = warpgroup_mma(low, tokens.slice(0, 64, 1).permute((1, 0)), sums, is_async=True)
         dot = warpgroup_mma(high, tokens.slice(64, 64, 1).permute((1, 0)), dot, is_async=True)
         sums = warpgroup_mma_wait(0, [dot])

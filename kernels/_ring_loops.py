@@ -3,7 +3,6 @@
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
-    fence_async_shared,
     mbarrier,
     warpgroup_mma,
     warpgroup_mma_wait,
@@ -93,7 +92,6 @@ def sums(
     X_SCALES: gl.constexpr,
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
-    GATHERED: gl.constexpr,
 ):
     """64 rows times the block's tokens, summed over K: (fp32 [64, BLOCK_M], stage, phase)."""
     w, w_scale, x, x_scale, full, empty = ring
@@ -110,9 +108,6 @@ def sums(
     none = gl.zeros([64, BLOCK_M], gl.int32, LAYOUT)
     for k in range(K_TILES):
         mbarrier.wait(full.index(stage), phase)
-        if GATHERED:
-            # What threads have copied, for WGMMA to see.
-            fence_async_shared()
         rows = w.index(stage).slice(MY, 64, 0)
         if X_SCALES < W_SCALES:
             scale = x_scale.index(stage).slice(0, BLOCK_M).load(OF_TOKEN)[None, :]
@@ -155,7 +150,6 @@ def pair_sums(
     X_SCALES: gl.constexpr,
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
-    GATHERED: gl.constexpr,
 ):
     """Two fragments of 64 rows by one warp group, (a, b, stage, phase): they share the scales of tokens.
 
@@ -174,9 +168,6 @@ def pair_sums(
     none = gl.zeros([64, BLOCK_M], gl.int32, LAYOUT)
     for k in range(K_TILES):
         mbarrier.wait(full.index(stage), phase)
-        if GATHERED:
-            # What threads have copied, for WGMMA to see.
-            fence_async_shared()
         upper = w.index(stage).slice(MY, 64, 0)
         lower = w.index(stage).slice(MY + 64, 64, 0)
         tokens = x.index(stage)

@@ -122,6 +122,8 @@ def _describe_blocks(
     )
     if tl.program_id(0) == 0:
         tl.store(live_ptr, tl.max(end, axis=0))
+        # Beside it: tiles that a GEMM has handed out.
+        tl.store(live_ptr + 1, 0)
 
 
 @triton.jit
@@ -165,14 +167,12 @@ def _place_slots(
     TILE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_TILES: tl.constexpr,
-    GATHERED: tl.constexpr,
     VALUES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
     """Put the slots of some tokens in place, describe some of the blocks, quantize those tokens if TILE.
 
-    Codes are copied to each of a token's rows; GATHERED: they go to the token's own row, and only the scales
-    are copied. VALUES: bf16 values instead, and no scales.
+    Codes and scales are copied to each of a token's rows; VALUES: bf16 values, to the token's own row alone.
     """
     token = tl.program_id(0) * TOKENS_A_PROGRAM
     PARTS: tl.constexpr = (TILES + BLOCK_TILES - 1) // BLOCK_TILES
@@ -189,6 +189,7 @@ def _place_slots(
         ahead = load_rows(x_ptr, row, row < TOKENS, col, K)
     if OVERLAP:
         cuda.gdc_wait()
+        cuda.gdc_launch_dependents()
     if not ALL:
         rank = tl.load(ranks_ptr + slots, mask=inside, other=0)
     chunk = token // CHUNK_TOKENS
@@ -227,7 +228,6 @@ def _place_slots(
             codes, scale = codes_of(value.to(tl.float32))
             if VALUES:
                 codes = values_of(codes, scale, BLOCK_ROWS, BLOCK_TILES, TILE)
-            if GATHERED:
                 store_codes(codes, codes_ptr, rows, rows < TOKENS, cols, K_PADDED)
             to_ptrs = places_ptr + rows * TOP_K
             to = tl.load(to_ptrs, mask=rows < TOKENS, other=-1)
@@ -235,8 +235,7 @@ def _place_slots(
                 here = to
                 # The next place is on its way while this copy is stored.
                 to = tl.load(to_ptrs + copy, mask=(rows < TOKENS) & (copy < TOP_K), other=-1)
-                if not GATHERED:
-                    store_codes(codes, codes_ptr, here, here >= 0, cols, K_PADDED)
+                store_codes(codes, codes_ptr, here, here >= 0, cols, K_PADDED)
                 store_scales(scale, scales_ptr, here, here >= 0, tiles, TILES, SCALES_STRIDE)
     # Last: all that is above is on its way while blocks are described.
     _describe_blocks(

@@ -26,6 +26,7 @@ def _weighted_sum(
     """out[token] = Σ weight · y[place] over the token's places, in fp32 and in order."""
     if OVERLAP:
         cuda.gdc_wait()
+        cuda.gdc_launch_dependents()
     token = (tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)).to(tl.int64)
     cols = tl.program_id(1) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)
     # Tokens and columns past the end do not exist.

@@ -10,9 +10,9 @@ from kernels.checks import require_choice, require_layer, require_type
 from kernels.integer import IntegerWeight
 from kernels.quantize import padded_k, quantize_rows, silu_mul_quantize, whole_row
 from kernels.ring import RingTile
-from kernels.routing import BLOCK_MS, Routing, route_and_quantize, route_and_quantize_tokens
+from kernels.routing import BLOCK_MS, Routing, route_and_quantize
 from kernels.target import launch, target_of
-from kernels.tuning import RING_BLOCK_MS, SAFE_TILE, Tile, block_m_for
+from kernels.tuning import SAFE_TILE, Tile, block_m_for
 from kernels.weighted_sum import weighted_sum
 
 INTERPRETER_TILE = Tile(2048, 4, 1)
@@ -61,15 +61,12 @@ def moe_w4a8_integer(
     block_m = block_m_for(tokens * top_k / experts) if block_m is None else block_m
     require_choice("block_m", block_m, BLOCK_MS)
     width, inter = padded_k(hidden), padded_k(w2.shape[2])
-    if ring.supported(target_of(x.device)) and block_m in RING_BLOCK_MS and ring.fits(hidden, w2.shape[2]):
-        routing, codes, scales = route_and_quantize_tokens(
-            x, topk_ids, experts, block_m, whole_row(width), width
-        )
-        act = ring.integer_gemm(codes, scales, w1, routing, RingTile(8), gated=True, top_k=top_k)
+    routing, codes, scales = route_and_quantize(x, topk_ids, experts, block_m, whole_row(width), width)
+    if ring.supported(target_of(x.device)) and ring.fits(hidden, w2.shape[2]):
+        act = ring.integer_gemm(codes, scales, w1, routing, RingTile(8), gated=True)
         codes, scales = quantize_rows(act, whole_row(inter), inter, counts=routing.count)
         y = ring.integer_gemm(codes, scales, w2, routing, RingTile(8), gated=False)
     else:
-        routing, codes, scales = route_and_quantize(x, topk_ids, experts, block_m, whole_row(width), width)
         both = integer_gemm(codes, scales, w1, routing)
         codes, scales = silu_mul_quantize(both, whole_row(inter), inter, counts=routing.count)
         y = integer_gemm(codes, scales, w2, routing)

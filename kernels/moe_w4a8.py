@@ -29,7 +29,6 @@ from kernels.routing import (
     Routing,
     align_experts,
     route_and_quantize,
-    route_and_quantize_tokens,
     route_and_quantized_values,
 )
 from kernels.target import launch, roomy, target_of
@@ -109,11 +108,11 @@ def _ring(
 ) -> tuple[torch.Tensor, Routing]:
     """What the experts make of each slot, bf16 [rows, hidden]; SiLU is part of the first GEMM."""
     experts, _, hidden = w1.shape
-    routing, codes, scales = route_and_quantize_tokens(
+    routing, codes, scales = route_and_quantize(
         x, topk_ids, experts, plan.block_m, act_tile, padded_k(hidden)
     )
-    up, down, top_k = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2), topk_ids.shape[1]
-    act = ring.grouped_gemm(codes, scales, w1, routing, act_tile, up, gated=True, top_k=top_k)
+    up, down = cast(RingTile, plan.gemm1), cast(RingTile, plan.gemm2)
+    act = ring.grouped_gemm(codes, scales, w1, routing, act_tile, up, gated=True)
     codes, scales = quantize_rows(act, act_tile, padded_k(w2.shape[2]), counts=routing.count)
     return ring.grouped_gemm(codes, scales, w2, routing, act_tile, down, gated=False), routing
 

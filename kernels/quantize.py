@@ -22,6 +22,8 @@ ACT_TILES = (32, 128)
 VALUE_ORDER = tuple(4 * (place // 2 % 4) + 2 * (place % 2) + place // 8 for place in range(16))
 """Which of 16 columns stands where in a row of values: as a thread holds the bytes of weights."""
 BLOCK_ELEMENTS = 1 << 16 if INTERPRETED else 2048
+PROGRAMS = 8 if INTERPRETED else 1584
+"""Of rows in blocks, at most: twelve for each multiprocessor."""
 """Of one program of the row kernels: 16 codes for each of 128 threads. The interpreter pays by program."""
 
 
@@ -186,10 +188,13 @@ def _quantize(
 ) -> None:
     """Fills `codes` and `scales`; without scales, `codes` with values."""
     rows = x.shape[0]
-    grid, sizes = cut.programs(rows, counts, x.device)
+    (programs, parts), sizes = cut.programs(rows, counts, x.device)
+    if counts is not None:
+        # Many blocks may be dead.
+        programs = min(programs, PROGRAMS)
     launch(
         device_code._quantize_rows,
-        grid,
+        (programs, parts),
         x.device,
         x,
         codes,
@@ -341,7 +346,8 @@ class Cut:
     ) -> tuple[tuple[int, int], dict[str, int]]:
         """Grid and sizes of a kernel over rows, `counts` as of `quantize_rows`."""
         block_m = _block_m(rows, counts, device)
-        block_rows = min(self.block_rows, block_m) if block_m else self.block_rows
+        # Rows of blocks are the result of a GEMM, still in the cache: half as many programs are enough.
+        block_rows = min(2 * self.block_rows, block_m) if block_m else self.block_rows
         grid = (-(-rows // block_rows), -(-self.tiles // self.block_tiles))
         return grid, self.sizes | {"BLOCK_M": block_m, "BLOCK_ROWS": block_rows}
 

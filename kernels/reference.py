@@ -82,7 +82,8 @@ def align_experts(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing
     total = torch.tensor([live], dtype=torch.int32, device=device)
     numbers, firsts, numbers_of, counts = table.unbind()
     places = places.view(topk_ids.shape)
-    return Routing(places, slots, numbers, firsts, numbers_of, counts, total, block_m)
+    handed_out = torch.zeros_like(total)
+    return Routing(places, slots, numbers, firsts, numbers_of, counts, total, handed_out, block_m)
 
 
 def weighted_sum(y: torch.Tensor, topk_weights: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

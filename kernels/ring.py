@@ -18,6 +18,8 @@ ARCH = "90"
 """Warp-group matrix instructions with a register operand are Hopper's alone."""
 ROWS = 256
 """Weight rows of a tile: 64 for each of four warp groups."""
+MOST_ROWS = 64
+"""Rows of a block that are copied and stored at a time."""
 OWN_TILE = 32
 """Columns of a gated result that one warp group holds: it quantizes them if they are an activation tile."""
 SHARED_BYTES = 227 * 1024
@@ -31,8 +33,8 @@ class RingTile:
     Attributes:
         stages: K-tiles (128 weights) that the ring holds at most; fewer where there is no room.
         warp_groups: 4 of 64 weight rows each, or 2 of 128, which share more and hide less. Always 2 for
-            blocks of 64 rows of codes that are gathered or have groups or activation tiles below 128: four
-            would not have the registers. Always 4 for values.
+            blocks of 64 rows with groups or activation tiles below 128: four would not have the registers.
+            Always 4 for values and in the integer mode.
     """
 
     stages: int
@@ -72,30 +74,28 @@ def grouped_gemm(
     tile: RingTile,
     *,
     gated: bool,
-    top_k: int = 0,
 ) -> torch.Tensor:
     """Each row times its expert's weights, by INT8 tensor cores.
 
     Args:
         codes: int8 [rows, K_padded], contiguous; rows as `routing` has them.
-        scales: fp32 [K_padded / act_tile, rows], of those rows in any case.
+        scales: fp32 [K_padded / act_tile, rows].
         weight: packed [experts, N, K].
         gated: the rows of `weight` are gate, then up, and the result is silu(gate) · up. N / 2 must be a
             multiple of 8.
-        top_k: slots of a token: `codes` are of tokens, and gathered. 0: they are in the order of the routing.
 
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated. Rows that hold no slot are undefined.
     """
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, act_tile, gated=gated))
-    crowded = routing.block_m == 64 and (min(weight.group, act_tile) < TILE or top_k > 0)
+    crowded = routing.block_m == 64 and min(weight.group, act_tile) < TILE
     sizes = {
         "W_SCALES": TILE // weight.group,
         "X_SCALES": TILE // act_tile,
         "STAGES": stages,
         "WARP_GROUPS": 2 if crowded else tile.warp_groups,
     }
-    return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes, top_k)
+    return _launch(codes, scales, weight.packed, weight.scales, None, routing, gated, sizes)
 
 
 def value_gemm(
@@ -114,7 +114,8 @@ def value_gemm(
         values: bf16 [rows, K_padded], contiguous, as `quantize_rows` makes them with `values`.
         quantized: return such values of the result, with an activation tile of 32: for the next GEMM. Only
             with `gated`.
-        weight, routing, gated, top_k: as of `grouped_gemm`.
+        weight, routing, gated: as of `grouped_gemm`.
+        top_k: slots of a token: `values` are of tokens, and gathered. 0: they are in the order of the routing.
 
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated; quantized: K_padded of the next GEMM wide.
@@ -122,9 +123,8 @@ def value_gemm(
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, None, gated=gated))
     sizes = {"W_SCALES": TILE // weight.group, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
     scales = values.new_empty(4, dtype=torch.float32)
-    return _launch(
-        values, scales, weight.packed, weight.scales, None, routing, gated, sizes, top_k, quantized=quantized
-    )
+    tensors = (values, scales, weight.packed, weight.scales, None)
+    return _launch(*tensors, routing, gated, sizes, top_k=top_k, quantized=quantized)
 
 
 def integer_gemm(
@@ -135,13 +135,15 @@ def integer_gemm(
     tile: RingTile,
     *,
     gated: bool,
-    top_k: int = 0,
 ) -> torch.Tensor:
-    """`grouped_gemm` with integer multipliers of groups: the K-loop in INT32. `scales`: fp32 [1, rows]."""
+    """`grouped_gemm` with integer multipliers of groups: the K-loop in INT32. `scales`: fp32 [1, rows].
+
+    Of blocks of 128 rows those that hold no more than 64 cost no more than blocks of 64.
+    """
     stages = min(tile.stages, most_stages(routing.block_m, TILE, TILE, gated=gated))
     sizes = {"W_SCALES": 1, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
     tensors = (weight.packed, weight.multipliers, weight.row_scales)
-    return _launch(codes, scales, *tensors, routing, gated, sizes, top_k)
+    return _launch(codes, scales, *tensors, routing, gated, sizes)
 
 
 def _launch(
@@ -153,8 +155,8 @@ def _launch(
     routing: Routing,
     gated: bool,
     sizes: Mapping[str, int],
-    top_k: int,
     *,
+    top_k: int = 0,
     quantized: bool = False,
 ) -> torch.Tensor:
     n, k_tiles = packed.shape[2], packed.shape[1]
@@ -169,6 +171,8 @@ def _launch(
         routing.first,
         routing.of_expert,
         routing.live,
+        routing.next,
+        routing.count,
         scales if row_scales is None else row_scales,
         scales,
         codes,
@@ -219,10 +223,10 @@ def _descriptors(
     else:
         w = TensorDescriptor(packed, [tiles * n, 64], [64, 1], [ROWS, 64], NVMMASharedLayout(64, 8, 2))
         ws = TensorDescriptor(group_scales, [groups * n], [1], [ROWS], NVMMASharedLayout(0, 16, 1))
-    bits = 8 * codes.element_size()
-    x = TensorDescriptor.from_tensor(codes, [block_m, TILE], NVMMASharedLayout(128, bits, 2))
+    bits, some = 8 * codes.element_size(), min(block_m, MOST_ROWS)
+    x = TensorDescriptor.from_tensor(codes, [some, TILE], NVMMASharedLayout(128, bits, 2))
     # Where a copy lands is a multiple of 128 bytes.
     xs = TensorDescriptor.from_tensor(scales.view(-1), [max(block_m, 32)], NVMMASharedLayout(0, 32, 1))
     cols = 32 if gated else 64
-    result = TensorDescriptor.from_tensor(out, [block_m, cols], NVMMASharedLayout(2 * cols, 16, 2))
+    result = TensorDescriptor.from_tensor(out, [some, cols], NVMMASharedLayout(2 * cols, 16, 2))
     return w, ws, x, xs, result

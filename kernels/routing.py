@@ -51,6 +51,7 @@ class Routing:
         of_expert: int32 [blocks], how many blocks that expert has.
         count: int32 [blocks], how many rows hold a slot: 1 to `block_m`, 0 past the last live block.
         live: int32 [1], how many blocks hold something.
+        next: int32 [1], zero: programs of a GEMM take its tiles by it, and leave it zero. One GEMM at a time.
         block_m: rows of a block.
     """
 
@@ -61,6 +62,7 @@ class Routing:
     of_expert: torch.Tensor
     count: torch.Tensor
     live: torch.Tensor
+    next: torch.Tensor
     block_m: int
 
     @property
@@ -116,27 +118,7 @@ def route_and_quantize(
     """
     routing, cut = _for_tokens(x, topk_ids, experts, block_m, Cut(x.shape[1], act_tile, padded))
     codes, scales = cut.outputs(x, routing.slots.shape[0])
-    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, codes, scales, gathered=False))
-    return routing, codes, scales
-
-
-def route_and_quantize_tokens(
-    x: torch.Tensor,
-    topk_ids: torch.Tensor,
-    experts: int,
-    block_m: int,
-    act_tile: int,
-    padded: int | None = None,
-) -> tuple[Routing, torch.Tensor, torch.Tensor]:
-    """`route_and_quantize` for a GEMM that gathers: each token's codes once, scales of the rows all the same.
-
-    Returns:
-        The routing; codes int8 [tokens, padded]; scales fp32 [ceil(padded / act_tile), rows].
-    """
-    routing, cut = _for_tokens(x, topk_ids, experts, block_m, Cut(x.shape[1], act_tile, padded))
-    codes = x.new_empty(x.shape[0], cut.width, dtype=torch.int8)
-    scales = x.new_empty(cut.tiles, routing.slots.shape[0], dtype=torch.float32)
-    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, codes, scales, gathered=True))
+    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, codes, scales))
     return routing, codes, scales
 
 
@@ -155,19 +137,21 @@ def route_and_quantized_values(
     """
     routing, cut = _for_tokens(x, topk_ids, experts, block_m, values_cut(x.shape[1], act_tile, padded))
     values = x.new_empty(x.shape[0], cut.width)
-    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, values, None, gathered=True))
+    _place_tokens(topk_ids, experts, routing, _Quantized(cut, x, values, None))
     return routing, values
 
 
 @dataclass(frozen=True, slots=True)
 class _Quantized:
-    """What is quantized beside the routing: how, of what, and where it goes; no scales: as values."""
+    """What is quantized beside the routing: how, of what, and where it goes.
+
+    Without scales: values, one row a token; with them: codes, a row of each slot.
+    """
 
     cut: Cut
     x: torch.Tensor
     codes: torch.Tensor
     scales: torch.Tensor | None
-    gathered: bool
 
 
 def _for_tokens(
@@ -197,9 +181,9 @@ def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
     # Each row starts at a multiple of 16 bytes, whatever the number of blocks: kernels are compiled for that.
     expert, first, of_expert, count = new(4, -(-blocks // 4) * 4)[:, :blocks].unbind()
     # Without a slot nothing is launched, and no block is live.
-    live = new(1) if topk_ids.numel() else new(1).zero_()
+    live, next_tile = (new(2) if topk_ids.numel() else new(2).zero_()).split(1)
     places, slots = new(topk_ids.shape), new(blocks * block_m)
-    return Routing(places, slots, expert, first, of_expert, count, live, block_m)
+    return Routing(places, slots, expert, first, of_expert, count, live, next_tile, block_m)
 
 
 def _place(
@@ -280,7 +264,6 @@ def _place(
         TOKENS_A_PROGRAM=tokens_a_program,
         LANES=lanes,
         BLOCKS_A_PROGRAM=blocks,
-        GATHERED=quantized is not None and quantized.gathered,
         VALUES=quantized is not None and quantized.scales is None,
         BLOCK_ROWS=quantized.cut.block_rows if quantized else 1,
         **(quantized.cut.sizes if quantized else NOT_QUANTIZED),

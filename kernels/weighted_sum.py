@@ -9,8 +9,8 @@ from kernels.checks import require_shape, require_tensor
 from kernels.quantize import power_of_two
 from kernels.target import INTERPRETED, launch, overlap, target_of
 
-COLUMNS = 1024
-"""Of one program: 16 bytes for each of 128 threads."""
+COLUMNS = 512
+"""Of one program: 8 bytes for each of 128 threads."""
 ROWS = 64 if INTERPRETED else 1
 """Tokens of one program. The interpreter pays by program."""
 
