@@ -8,40 +8,6 @@ from kernels._quantize import to_bf16
 
 
 @triton.jit
-def _fetch_ahead(
-    w_ptr,
-    block,
-    # shape
-    N: tl.constexpr,
-    TOTAL: tl.constexpr,
-    # meta
-    ROWS: tl.constexpr,
-    EARLY: tl.constexpr,
-    AHEAD: tl.constexpr,
-    WARPS: tl.constexpr,
-):
-    """Asks the second-level cache for the weights of later programs: there is no room for those yet."""
-    # The block's rows of a tile are one piece. A warp asks for its share of tiles, a thread for one.
-    EACH: tl.constexpr = (TOTAL + WARPS - 1) // WARPS
-    thread = tl.arange(0, 32 * WARPS)
-    tile = thread // 32 * EACH + thread % 32
-    mine = (thread % 32 < EACH) & (tile < TOTAL)
-    for ahead in tl.static_range(1, AHEAD + 1):
-        row = (block + ahead * EARLY) * ROWS
-        # Not the last block, if it has fewer rows.
-        wanted = mine & (row + ROWS <= N)
-        tl.inline_asm_elementwise(
-            "{ .reg .pred p; setp.ne.s32 p, $2, 0; @p cp.async.bulk.prefetch.L2.global [$1], $3;"
-            " mov.b32 $0, 0; }",
-            "=r,l,r,r",
-            [w_ptr + tile.to(tl.int64) * (N * 16) + row * 16, wanted.to(tl.int32), tile * 0 + ROWS * 64],
-            dtype=tl.int32,
-            is_pure=False,
-            pack=1,
-        )
-
-
-@triton.jit
 def _matvec(
     # pointers
     x_ptr,
@@ -59,16 +25,10 @@ def _matvec(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
     TILES: tl.constexpr,
-    EARLY: tl.constexpr,
-    AHEAD: tl.constexpr,
-    WARPS: tl.constexpr,
     PTX: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    """y[token, rows] of a block of ROWS; TILES cover all of K.
-
-    The first EARLY programs run while the launch before ends; each fetches for AHEAD of those that cannot.
-    """
+    """y[token, rows] of a block of ROWS; TILES cover all of K."""
     TOTAL: tl.constexpr = K_PADDED // 128
     PIECES: tl.constexpr = 2 if (GROUP == 32 or ACT_TILE == 32) else 1
     JOINT: tl.constexpr = GROUP == 128 and ACT_TILE == 128
@@ -85,8 +45,6 @@ def _matvec(
     if OVERLAP:
         # The next launch may load its weights already: it waits for this one, as this one does for the last.
         tl.extra.cuda.gdc_launch_dependents()
-        if AHEAD and tl.program_id(0) < EARLY:
-            _fetch_ahead(w_ptr, tl.program_id(0), N, TOTAL, ROWS, EARLY, AHEAD, WARPS)
         # Weights are nobody's result; x is, and y may still be read.
         tl.extra.cuda.gdc_wait()
     low, high = load_x(x_ptr, token + only, tile, live, K)

@@ -51,7 +51,7 @@ def integer_sums(
     BLOCK_M: gl.constexpr,
     STAGES: gl.constexpr,
 ):
-    """64 rows times BLOCK_M of the block's tokens, summed over K: (int32 [64, BLOCK_M] as fp32, stage, phase)."""
+    """64 rows times BLOCK_M tokens of the block, summed over K: (fp32 [64, BLOCK_M], stage, phase)."""
     w, multipliers, x, x_scale, full, empty = ring
     LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_M, 32])
     OPERAND: gl.constexpr = gl.DotOperandLayout(0, LAYOUT, 4)

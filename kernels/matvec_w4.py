@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from kernels import _matvec_w4 as device_code
+from kernels import _matvec_w4 as portable
 from kernels import ring
 from kernels.checks import require_choice, require_shape, require_sizes, require_tensor, require_type
 from kernels.decode import DecodeTile, meta, words
 from kernels.quantize import ACT_TILES, TILE, PackedWeight, power_of_two
-from kernels.target import launch, multiprocessors, target_of
+from kernels.target import launch, overlap, target_of
 
 MANY_ROWS = 4096
 """From so many rows on programs of 16 or 32 rows are faster than of 8 or 4 (measured on an H200)."""
 FEW_WARPS = 4
-EARLY_PROGRAMS = 1
-"""On a multiprocessor, beside all programs of the launch before."""
-CACHED_BYTES = 24 << 20
-"""Weights that a second-level cache of 50 MB holds beside those of the launch before."""
 REGISTERS = 64
 """Of a thread, so that programs of two launches fit on a multiprocessor at once."""
+HOPPER_ROWS = 32
+"""Rows of a program of `_matvec_hopper`: with K of 2048 its threads hold 64 words each, of 128 registers."""
+HOPPER_REGISTERS = 128
 
 
 def matvec_w4(
@@ -59,31 +60,51 @@ def matvec_w4(
     if not y.numel():
         return y
     k_tiles = weight.packed.shape[1]
-    tile = default_tile(rows, k_tiles, weight.group) if tile is None else tile
+    hopper = x.device.type != "cpu" and ring.supported(target_of(x.device))
+    tile = default_tile(rows, k_tiles, weight.group, hopper=hopper) if tile is None else tile
     require_type("tile", tile, DecodeTile)
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")
-    blocks = -(-rows // tile.rows)
-    options = meta(x, weight, act_tile, tile)
-    ahead = _ahead(blocks, weight) if x.shape[0] == 1 else (0, 0)
-    sizes = {"N": rows, "K": k, "EARLY": ahead[0], "AHEAD": ahead[1], "WARPS": tile.warps}
-    launch(device_code._matvec, (blocks * x.shape[0],), x.device, *arguments, **sizes, **options)
+    grid = (-(-rows // tile.rows) * x.shape[0],)
+    kernel, options = portable._matvec, meta(x, weight, act_tile, tile)
+    if hopper and tile.lanes == 8 and tile.tiles >= tile.warps:
+        kernel, options = _hopper(), _hopper_meta(x, weight, act_tile, tile)
+    launch(kernel, grid, x.device, *arguments, N=rows, K=k, **options)
     return y
 
 
-def _ahead(blocks: int, weight: PackedWeight) -> tuple[int, int]:
-    """(programs that run while the launch before ends, blocks that each of them fetches for)."""
-    device = weight.packed.device
-    if not ring.supported(target_of(device)) or weight.bytes > CACHED_BYTES:
-        return 0, 0
-    early = EARLY_PROGRAMS * multiprocessors(device)
-    return early, -(-blocks // early) - 1
+def _hopper() -> Any:
+    # Gluon is imported where it is used: the interpreter and other GPUs do without.
+    from kernels import _matvec_hopper
+
+    return _matvec_hopper._matvec
 
 
-def default_tile(rows: int, k_tiles: int, group: int) -> DecodeTile:
-    """Few rows: programs enough for all multiprocessors. Many: all loads of a program at once."""
+def _hopper_meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile) -> dict[str, object]:
+    return {
+        "K_PADDED": weight.packed.shape[1] * TILE,
+        "GROUP": weight.group,
+        "ACT_TILE": act_tile,
+        "ROWS": tile.rows,
+        "TILES": tile.tiles,
+        "WARPS": tile.warps,
+        "num_warps": tile.warps,
+        **overlap(target_of(x.device)),
+        **({"maxnreg": tile.registers} if tile.registers else {}),
+    }
+
+
+def default_tile(rows: int, k_tiles: int, group: int, *, hopper: bool = False) -> DecodeTile:
+    """Few rows: programs enough for all multiprocessors. Many: all loads of a program at once.
+
+    On Hopper what counts is how soon the programs of the next launch have their loads under way: the largest
+    that leave room for those.
+    """
     tiles = power_of_two(k_tiles)
+    if hopper and tiles >= FEW_WARPS:
+        warps = min(16, max(FEW_WARPS, tiles // 4))
+        return DecodeTile(min(HOPPER_ROWS, 128 * warps // tiles), tiles, warps, 8, HOPPER_REGISTERS)
     warps = min(16, max(FEW_WARPS, tiles // 4))
     # Rows whose weights are 32 words of each thread: a long K leaves room for fewer.
     room = 64 * warps // tiles

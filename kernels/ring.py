@@ -115,7 +115,7 @@ def value_gemm(
         quantized: return such values of the result, with an activation tile of 32: for the next GEMM. Only
             with `gated`.
         weight, routing, gated: as of `grouped_gemm`.
-        top_k: slots of a token: `values` are of tokens, and gathered. 0: they are in the order of the routing.
+        top_k: slots of a token: `values` are of tokens, and gathered. 0: in the order of the routing.
 
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated; quantized: K_padded of the next GEMM wide.

@@ -13,13 +13,7 @@ import torch
 import triton
 
 from kernels.quantize import quantize_rows, quantized_values, silu_mul, silu_mul_quantize
-from kernels.routing import (
-    align_experts,
-    most_blocks,
-    route_and_quantize,
-    route_and_quantize_tokens,
-    route_and_quantized_values,
-)
+from kernels.routing import align_experts, most_blocks, route_and_quantize, route_and_quantized_values
 from kernels.weighted_sum import weighted_sum
 from perfsuite.static.offline import Compiled, compile_op
 
@@ -31,8 +25,8 @@ def everything(x: torch.Tensor, topk_ids: torch.Tensor, topk_weights: torch.Tens
     silu_mul_quantize(hidden, 128, counts=routing.count)
     quantize_rows(silu_mul(hidden, counts=routing.count), 32, counts=routing.count)
     quantized_values(hidden, 128, counts=routing.count)
-    route_and_quantize_tokens(x, topk_ids, 256, 64, 128, 2048)
-    route_and_quantized_values(x, topk_ids, 256, 64, 32, 2048)
+    for act_tile in (32, 128):
+        route_and_quantized_values(x, topk_ids, 256, 64, act_tile, 2048)
     align_experts(topk_ids, 256, 64)
     y = x.new_empty(routing.slots.shape[0], 2048)
     return weighted_sum(y, topk_weights, routing.places)
@@ -116,7 +110,7 @@ REFUSED: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (route_and_quantize, (X, IDS, 4, 16, 48), "act_tile is 48"),
     (route_and_quantize, (X, IDS, 4, 16, 32, 32), "padded is 32"),
     (route_and_quantize, (X.float(), IDS, 4, 16, 32), "x is torch.float32"),
-    (route_and_quantize_tokens, (X, IDS[:2], 4, 16, 32), r"topk_ids has shape \(2, 2\)"),
+    (route_and_quantized_values, (X, IDS[:2], 4, 16, 32), r"topk_ids has shape \(2, 2\)"),
     (route_and_quantized_values, (X, IDS, 4, 16, 32, 70), "padded is 70; values need a multiple of 16"),
     (quantized_values, (X, 32, 72), "padded is 72; values need a multiple of 16"),
     (weighted_sum, (X, WEIGHTS, IDS), "places is torch.int64"),

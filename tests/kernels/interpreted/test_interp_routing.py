@@ -11,7 +11,6 @@ from kernels.routing import (
     Routing,
     align_experts,
     route_and_quantize,
-    route_and_quantize_tokens,
     route_and_quantized_values,
 )
 from kernels.weighted_sum import weighted_sum
@@ -33,6 +32,8 @@ def assert_routes(found: Routing, ids: torch.Tensor, experts: int, block_m: int)
     want = reference.align_experts(ids, experts, block_m)
     live = int(want.live)
     assert torch.equal(found.live, want.live)
+    # No tile of a GEMM is handed out yet.
+    assert torch.equal(found.next, want.next)
     assert torch.equal(found.expert, want.expert)
     assert torch.equal(found.count, want.count)
     assert torch.equal(found.first[:live], want.first[:live])
@@ -73,12 +74,6 @@ def test_tokens_are_quantized_into_all_their_rows(m: int, experts: int, top_k: i
         rows = found.places[token][found.places[token] >= 0].long()
         assert torch.equal(codes[rows], want_codes[token].expand(len(rows), -1))
         assert torch.equal(scales[:, rows], want_scales[:, token, None].expand(-1, len(rows)))
-    again, own_codes, own_scales = route_and_quantize_tokens(x, ids, experts, 16, act_tile, 256)
-    assert torch.equal(own_codes[:-1], want_codes)
-    for places in (again.places, found.places):
-        assert torch.equal(places >= 0, (ids >= 0) & (ids < experts))
-    theirs, ours = (places[places >= 0].long() for places in (again.places, found.places))
-    torch.testing.assert_close(own_scales[:, theirs], scales[:, ours], rtol=0, atol=0, equal_nan=True)
     last = found.places[-1][found.places[-1] >= 0].long()
     assert scales[0, last].isnan().all()
     # Rows that hold no slot are left alone.
