@@ -11,9 +11,10 @@ import pytest
 
 from kernels.decode import DecodeTile
 from kernels.quantize import TILE
+from kernels.ring import RingTile
 from kernels.routing import BLOCK_MS
 from kernels.shapes import GPT_OSS_120B, MIXTRAL_8X7B, QWEN35_35B, SHAPES
-from kernels.sweep import MODES, MOST_SLOTS, TOKENS, Work, blockings, main, merged, plans, tiles
+from kernels.sweep import MODES, MOST_SLOTS, TOKENS, Work, blockings, fastest, main, merged, plans, tiles
 from kernels.target import Target
 from kernels.tuning import RING_BLOCK_MS, RINGS, TILES, Plan, Tile
 
@@ -36,6 +37,13 @@ def test_new_rows_replace_old_ones_and_the_rest_stays() -> None:
     rows = merged(OLD, [(PREFILL.problem, BETTER), (DECODE.problem, BETTER)])
     assert rows == [(DECODE.problem, BETTER), (PREFILL.problem, BETTER)]
     assert merged(rows, ()) == rows
+
+
+def test_a_tie_goes_to_a_plan_that_sorts() -> None:
+    ring, slots = Plan("ring", 16, RingTile(8), RingTile(8)), BETTER
+    assert fastest([(7.20, ring), (7.15, slots)]) == (ring, 7.20)
+    assert fastest([(7.30, ring), (7.15, slots)]) == (slots, 7.15)
+    assert fastest([(7.20, slots), (7.15, ring), (7.16, ring)]) == (ring, 7.15)
 
 
 def test_rows_are_in_the_order_of_sizes_not_of_digits() -> None:

@@ -18,6 +18,7 @@ from kernels.target import INTERPRETER, Target
 from kernels.tuning import (
     FOLDER,
     RING_BLOCK_MS,
+    RINGS,
     SAFE_TILE,
     Plan,
     Problem,
@@ -181,7 +182,7 @@ def holds(plan: Plan) -> bool:
     """Whether the op takes such a plan."""
     if plan.path == "slots":
         return plan.block_m == 1 and {type(plan.gemm1), type(plan.gemm2)} == {DecodeTile}
-    if plan.path == "ring":
+    if plan.path in RINGS:
         return plan.block_m in RING_BLOCK_MS and {type(plan.gemm1), type(plan.gemm2)} == {RingTile}
     # WGMMA takes 64 weight rows for each 4 warps.
     tiles = (plan.gemm1, plan.gemm2)
