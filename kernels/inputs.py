@@ -36,9 +36,13 @@ def weight_copies(layer_bytes: int) -> int:
     return max(1, min(WEIGHT_COPIES, COPIES_BYTES // layer_bytes))
 
 
-def int4_weights(shape: Shape, group: int, copy: int) -> dict[str, PackedWeight]:
-    """w1 and w2 of one layer; `copy` tells layers apart."""
-    return _layer(shape, copy, group, lambda rows, k: random_weight(shape.experts, rows, k, group))
+def int4_weights(shape: Shape, group: int, copy: int, *, symmetric: bool = False) -> dict[str, PackedWeight]:
+    """w1 and w2 of one layer; `copy` tells layers apart. `symmetric`: as of `random_weight`."""
+
+    def draw(rows: int, k: int) -> PackedWeight:
+        return random_weight(shape.experts, rows, k, group, symmetric=symmetric)
+
+    return _layer(shape, copy, f"symmetric {group}" if symmetric else group, draw)
 
 
 def bf16_weights(shape: Shape, seed: int) -> dict[str, torch.Tensor]:

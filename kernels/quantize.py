@@ -117,13 +117,21 @@ def unpack_int4(weight: PackedWeight, experts: torch.Tensor | slice = slice(None
     return (signed * scales.unsqueeze(-1)).view(packed.shape[0], rows, -1)[..., :k].contiguous()
 
 
-def random_weight(experts: int, rows: int, k: int, group: int) -> PackedWeight:
+def random_weight(experts: int, rows: int, k: int, group: int, *, symmetric: bool = False) -> PackedWeight:
     """Random codes and scales on torch's default device, drawn from its generator; the values vary like 1/√K.
 
     Drawn packed: quantizing 256 experts of a real model would take longer than measuring them.
+
+    Args:
+        symmetric: no code is -8, as `pack_int4` makes none: their mean is 0. Else it is -0.5, which one layer
+            does not mind; but of layers in sequence each then turns every token further the same way.
     """
     padded = padded_k(k)
     packed = torch.randint(0, 256, (experts, padded // TILE, rows, TILE // 2), dtype=torch.uint8)
+    if symmetric:
+        for nibble, rest in ((0xF, 0xF0), (0xF0, 0xF)):
+            # -8 becomes 0.
+            packed = torch.where(packed & nibble == 0x88 & nibble, packed & rest, packed)
     # 4.6 is the deviation of a uniform nibble.
     scales = (torch.rand(experts, padded // group, rows) + 0.5) / (4.6 * k**0.5)
     # Padding weighs nothing.

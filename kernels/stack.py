@@ -128,8 +128,8 @@ def draw(generation: Generation) -> Inputs:
     torch.manual_seed(0)
     weights = [
         (
-            random_weight(shape.experts, 2 * shape.inter, shape.hidden, generation.group),
-            random_weight(shape.experts, shape.hidden, shape.inter, generation.group),
+            random_weight(shape.experts, 2 * shape.inter, shape.hidden, generation.group, symmetric=True),
+            random_weight(shape.experts, shape.hidden, shape.inter, generation.group, symmetric=True),
         )
         for _ in range(generation.layers)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,27 @@ def test_layers_of_a_stack_have_weights_of_their_own() -> None:
     assert len({id(weight) for layer in made["weights"] for weight in layer}) == 2 * 40
     assert again["weights"][3][0] is made["weights"][3][0]
     assert problem.bytes == 40 * problems.moe_problem(QWEN35_35B, 1, 128, act_tile=128).bytes
+
+
+def test_weights_of_a_stack_turn_no_token_the_same_way() -> None:
+    """A mean of their codes would: from the second layer on each would add 150 times as much."""
+    codes = {symmetric: random_codes(symmetric) for symmetric in (False, True)}
+    assert sorted(codes[False].unique().tolist()) == list(range(-8, 8))
+    assert sorted(codes[True].unique().tolist()) == list(range(-7, 8))
+    means = {symmetric: float(found.float().mean()) for symmetric, found in codes.items()}
+    assert means == pytest.approx({False: -0.5, True: 0}, abs=0.05)
+
+
+def random_codes(symmetric: bool) -> torch.Tensor:
+    torch.manual_seed(0)
+    weight = random_weight(2, 256, 512, 128, symmetric=symmetric)
+    return torch.cat([(weight.packed << 4).view(torch.int8) >> 4, weight.packed.view(torch.int8) >> 4])
+
+
+def test_a_stack_passes_with_errors_that_add_up_like_noise() -> None:
+    assert problems.stack_gate(QWEN35_35B) == pytest.approx(0.038, abs=1e-3)
+    toy = replace(QWEN35_35B, hidden=256, inter=64, layers=2)
+    assert problems.stack_gate(toy) == pytest.approx(0.017, abs=1e-3)
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_89", "sm_90", "sm_100"])
