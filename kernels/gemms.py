@@ -31,7 +31,7 @@ def gate_up(
             values, bf16, as `quantized_values` returns them.
         scales: of codes, fp32 [hidden_padded / act_tile, rows]; None for values.
         w1: packed [experts, 2 · inter, hidden]; gate rows, then up rows.
-        routing: whose rows they are.
+        routing: whose rows they are. One product at a time: programs share out its tiles by `routing.next`.
         act_tile: 32 or 128.
         plan: of any path but "slots".
 

@@ -22,9 +22,9 @@ ACT_TILES = (32, 128)
 VALUE_ORDER = tuple(4 * (place // 2 % 4) + 2 * (place % 2) + place // 8 for place in range(16))
 """Which of 16 columns stands where in a row of values: as a thread holds the bytes of weights."""
 BLOCK_ELEMENTS = 1 << 16 if INTERPRETED else 2048
+"""Of one program of the row kernels: 16 codes for each of 128 threads. The interpreter pays by program."""
 PROGRAMS = 8 if INTERPRETED else 1584
 """Of rows in blocks, at most: twelve for each multiprocessor."""
-"""Of one program of the row kernels: 16 codes for each of 128 threads. The interpreter pays by program."""
 
 
 @dataclass(frozen=True)
