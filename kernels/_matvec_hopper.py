@@ -65,8 +65,8 @@ def _spread(piece, COLS: gl.constexpr):
 
 
 @gluon.jit
-def _share(half, bits, words, scales):
-    """Codes of half of each tile, and a scale for each 16 of them, for all threads."""
+def _share(half, bits, words, scales, FACTOR: gl.constexpr):
+    """Codes of half of each tile, and FACTOR times the largest magnitude for each 16 of them, for all."""
     LAYOUT: gl.constexpr = half.type.layout
     largest = bits.to(gl.float32, bitcast=True)
     # Below 1e-36 the reciprocal would overflow.
@@ -75,29 +75,40 @@ def _share(half, bits, words, scales):
     )
     codes = _codes(half, gl.convert_layout(_spread(inverse * 127.0, 64), LAYOUT))
     words.store(codes)
-    # Unpacking leaves 16 times the weight.
-    scales.store(_spread(largest * (1.0 / (127.0 * 16.0)), 4))
+    scales.store(_spread(largest * FACTOR, 4))
+    return codes
 
 
 @gluon.jit
-def _dots(packed, x_low, x_high, JOINT: gl.constexpr):
-    """16 · Σ nibble · code over 4 words, and three zeros: (of low nibbles, of high ones), or both in one."""
+def _share_offsets(codes, offsets):
+    """-8 · Σ of each 16 codes: what unpacked low nibbles are too large by, summed."""
+    eights = gl.full_like(codes, -0x07070708)  # -8 in each byte
+    some = gl.inline_asm_elementwise(
+        "dp4a.s32.s32 $0, $1, $2, 0;", "=r,r,r", [codes, eights], gl.int32, True, 1
+    )
+    offsets.store(gl.sum(some.reshape([codes.shape[0], 4, 4]), axis=2))
+
+
+@gluon.jit
+def _dots(packed, x_low, x_high, offset, JOINT: gl.constexpr):
+    """(Σ of low nibbles · code, 16 · Σ of high ones) over 4 words, and three zeros, or 16 · both in one."""
     if JOINT:
         both = gl.inline_asm_elementwise(
             """{
-            .reg .b32 a, b, s;
-            shl.b32 a, $4, 4; and.b32 a, a, 0xF0F0F0F0; and.b32 b, $4, 0xF0F0F0F0;
-            dp4a.s32.s32 s, a, $8, 0; dp4a.s32.s32 s, b, $12, s;
-            shl.b32 a, $5, 4; and.b32 a, a, 0xF0F0F0F0; and.b32 b, $5, 0xF0F0F0F0;
-            dp4a.s32.s32 s, a, $9, s; dp4a.s32.s32 s, b, $13, s;
-            shl.b32 a, $6, 4; and.b32 a, a, 0xF0F0F0F0; and.b32 b, $6, 0xF0F0F0F0;
-            dp4a.s32.s32 s, a, $10, s; dp4a.s32.s32 s, b, $14, s;
-            shl.b32 a, $7, 4; and.b32 a, a, 0xF0F0F0F0; and.b32 b, $7, 0xF0F0F0F0;
-            dp4a.s32.s32 s, a, $11, s; dp4a.s32.s32 $0, b, $15, s;
+            .reg .b32 a, s;
+            lop3.b32 a, $4, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $8, $16;
+            lop3.b32 a, $5, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $9, s;
+            lop3.b32 a, $6, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $10, s;
+            lop3.b32 a, $7, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $11, s;
+            shl.b32 s, s, 4;
+            and.b32 a, $4, 0xF0F0F0F0; dp4a.s32.s32 s, a, $12, s;
+            and.b32 a, $5, 0xF0F0F0F0; dp4a.s32.s32 s, a, $13, s;
+            and.b32 a, $6, 0xF0F0F0F0; dp4a.s32.s32 s, a, $14, s;
+            and.b32 a, $7, 0xF0F0F0F0; dp4a.s32.s32 $0, a, $15, s;
             mov.b32 $1, 0; mov.b32 $2, 0; mov.b32 $3, 0;
             }""",
-            "=r,=r,=r,=r,r,r,r,r,r,r,r,r,r,r,r,r",
-            [packed, x_low, x_high],
+            "=r,=r,=r,=r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r",
+            [packed, x_low, x_high, offset],
             gl.int32,
             True,
             4,
@@ -107,25 +118,25 @@ def _dots(packed, x_low, x_high, JOINT: gl.constexpr):
         low = gl.inline_asm_elementwise(
             """{
             .reg .b32 a, s;
-            shl.b32 a, $4, 4; and.b32 a, a, 0xF0F0F0F0; dp4a.s32.s32 s, a, $8, 0;
-            shl.b32 a, $5, 4; and.b32 a, a, 0xF0F0F0F0; dp4a.s32.s32 s, a, $9, s;
-            shl.b32 a, $6, 4; and.b32 a, a, 0xF0F0F0F0; dp4a.s32.s32 s, a, $10, s;
-            shl.b32 a, $7, 4; and.b32 a, a, 0xF0F0F0F0; dp4a.s32.s32 $0, a, $11, s;
+            lop3.b32 a, $4, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $8, $12;
+            lop3.b32 a, $5, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $9, s;
+            lop3.b32 a, $6, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 s, a, $10, s;
+            lop3.b32 a, $7, 0x08080808, 0x0F0F0F0F, 0x28; dp4a.u32.s32 $0, a, $11, s;
             mov.b32 $1, 0; mov.b32 $2, 0; mov.b32 $3, 0;
             }""",
-            "=r,=r,=r,=r,r,r,r,r,r,r,r,r",
-            [packed, x_low],
+            "=r,=r,=r,=r,r,r,r,r,r,r,r,r,r,r,r,r",
+            [packed, x_low, offset],
             gl.int32,
             True,
             4,
         )
         high = gl.inline_asm_elementwise(
             """{
-            .reg .b32 b, s;
-            and.b32 b, $4, 0xF0F0F0F0; dp4a.s32.s32 s, b, $8, 0;
-            and.b32 b, $5, 0xF0F0F0F0; dp4a.s32.s32 s, b, $9, s;
-            and.b32 b, $6, 0xF0F0F0F0; dp4a.s32.s32 s, b, $10, s;
-            and.b32 b, $7, 0xF0F0F0F0; dp4a.s32.s32 $0, b, $11, s;
+            .reg .b32 a, s;
+            and.b32 a, $4, 0xF0F0F0F0; dp4a.s32.s32 s, a, $8, 0;
+            and.b32 a, $5, 0xF0F0F0F0; dp4a.s32.s32 s, a, $9, s;
+            and.b32 a, $6, 0xF0F0F0F0; dp4a.s32.s32 s, a, $10, s;
+            and.b32 a, $7, 0xF0F0F0F0; dp4a.s32.s32 $0, a, $11, s;
             mov.b32 $1, 0; mov.b32 $2, 0; mov.b32 $3, 0;
             }""",
             "=r,=r,=r,=r,r,r,r,r,r,r,r,r",
@@ -143,6 +154,18 @@ def _in_threads(dot, LAYOUT: gl.constexpr):
     LANES: gl.constexpr = dot.shape[0]
     some = gl.sum(dot.reshape([LANES, dot.shape[1], dot.shape[2], 4, 4]), axis=4)
     return gl.convert_layout(some, LAYOUT, assert_trivial=True).to(gl.float32)
+
+
+@gluon.jit
+def _offsets_of_words(offsets, BOTH: gl.constexpr, WARPS: gl.constexpr, WORDS: gl.constexpr):
+    """int32 [8, TILES, BOTH, 16] of [TILES, 4], without a copy in registers."""
+    TILES: gl.constexpr = offsets.shape[0]
+    DEEP: gl.constexpr = gl.BlockedLayout(
+        [1, 1, 1, 1, 4], [8, 1, 1, 4, 1], [1, WARPS, 1, 1, 1], [4, 3, 0, 1, 2]
+    )
+    offset = offsets.load(gl.SliceLayout(0, gl.SliceLayout(2, gl.SliceLayout(4, DEEP))))
+    offset = offset[None, :, None, :, None] + gl.zeros([8, TILES, BOTH, 4, 4], gl.int32, DEEP)
+    return gl.convert_layout(offset.reshape([8, TILES, BOTH, 16]), WORDS, assert_trivial=True)
 
 
 @gluon.jit
@@ -169,6 +192,15 @@ def _half(x_ptr, first, TILES: gl.constexpr, K: gl.constexpr, LAYOUT: gl.constex
     col = gl.arange(0, 64, layout=gl.SliceLayout(0, LAYOUT))
     col = tile[:, None] * 128 + col[None, :] + first
     return gl.load(x_ptr + col, mask=col < K, other=0.0).to(gl.float32)
+
+
+@gluon.jit
+def _rows(block, N: gl.constexpr, ROWS: gl.constexpr, LAYOUT: gl.constexpr):
+    """Rows of a block; past the end the last one again, which is not stored."""
+    row = block * ROWS + _places(2, ROWS // 8, LAYOUT) * 8 + _places(0, 8, LAYOUT)
+    if N % ROWS != 0:
+        row = gl.minimum(row, N - 1)
+    return row
 
 
 @gluon.jit
@@ -220,12 +252,12 @@ def _matvec(
     FLAT: gl.constexpr = gl.SwizzledSharedLayout(1, 1, 1, [1, 0])
     low_words = gl.allocate_shared_memory(gl.int32, [TILES, 16], FLAT)
     high_words = gl.allocate_shared_memory(gl.int32, [TILES, 16], FLAT)
+    offsets = gl.allocate_shared_memory(gl.int32, [TILES, 4], FLAT)
     low_scales = gl.allocate_shared_memory(gl.float32, [TILES, 4], FLAT)
     high_scales = gl.allocate_shared_memory(gl.float32, [TILES, 4], FLAT)
     token = (gl.program_id(0) % TOKENS).to(gl.int64)
     block = gl.program_id(0) // TOKENS
-    # Rows past the end read the last one again; they are not stored.
-    row = gl.minimum(block * ROWS + _places(2, BOTH, WORDS) * 8 + _places(0, 8, WORDS), N - 1)
+    row = _rows(block, N, ROWS, WORDS)
     tile = _places(1, TILES, WORDS)
     # Read once: other data should stay in the cache.
     packed = gl.load(
@@ -234,7 +266,7 @@ def _matvec(
         other=0,
         eviction_policy="evict_first",
     )
-    row = gl.minimum(block * ROWS + _places(2, BOTH, ONCE) * 8 + _places(0, 8, ONCE), N - 1)
+    row = _rows(block, N, ROWS, ONCE)
     tile = _places(1, TILES, ONCE)
     s_low = _row_scales(w_scale_ptr, row, tile, 0, N, K_PADDED, GROUP, ONCE)
     s_high = s_low
@@ -252,14 +284,17 @@ def _matvec(
     if ACT_TILE == 128:
         low_bits = gl.maximum(low_bits, high_bits)
         high_bits = low_bits
-    _share(low, low_bits, low_words, low_scales)
-    _share(high, high_bits, high_words, high_scales)
+    # Unpacking leaves high nibbles 16 times the weight, and low ones together with them.
+    codes = _share(low, low_bits, low_words, low_scales, 1.0 / (127.0 * 16.0) if JOINT else 1.0 / 127.0)
+    _share(high, high_bits, high_words, high_scales, 1.0 / (127.0 * 16.0))
+    _share_offsets(codes, offsets)
     OF_WORDS: gl.constexpr = gl.SliceLayout(0, gl.SliceLayout(2, WORDS))
     OF_ONCE: gl.constexpr = gl.SliceLayout(0, gl.SliceLayout(2, ONCE))
     x_low = low_words.load(OF_WORDS)[None, :, None, :] + gl.zeros([8, TILES, BOTH, 16], gl.int32, WORDS)
     x_high = high_words.load(OF_WORDS)[None, :, None, :] + gl.zeros([8, TILES, BOTH, 16], gl.int32, WORDS)
     xs_low = low_scales.load(OF_ONCE)[None, :, None, :]
-    low_dot, high_dot = _dots(packed, x_low, x_high, JOINT)
+    offset = _offsets_of_words(offsets, BOTH, WARPS, WORDS)
+    low_dot, high_dot = _dots(packed, x_low, x_high, offset, JOINT)
     y = _in_threads(low_dot, ONCE) * (s_low.to(gl.float32) * xs_low)
     if not JOINT:
         xs_high = high_scales.load(OF_ONCE)[None, :, None, :]

@@ -21,6 +21,8 @@ REGISTERS = 64
 HOPPER_ROWS = 32
 """Rows of a program of `_matvec_hopper`: with K of 2048 its threads hold 64 words each, of 128 registers."""
 HOPPER_REGISTERS = 128
+MANY_BYTES = 4 << 31
+"""So many have more words of four than 32 bits count."""
 
 
 def matvec_w4(
@@ -60,7 +62,7 @@ def matvec_w4(
     if not y.numel():
         return y
     k_tiles = weight.packed.shape[1]
-    hopper = x.device.type != "cpu" and ring.supported(target_of(x.device))
+    hopper = _fits_hopper(weight)
     tile = default_tile(rows, k_tiles, weight.group, hopper=hopper) if tile is None else tile
     require_type("tile", tile, DecodeTile)
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
@@ -72,6 +74,12 @@ def matvec_w4(
         kernel, options = _hopper(), _hopper_meta(x, weight, act_tile, tile)
     launch(kernel, grid, x.device, *arguments, N=rows, K=k, **options)
     return y
+
+
+def _fits_hopper(weight: PackedWeight) -> bool:
+    """Whether `_matvec_hopper` can: on its GPU, and it counts the weight's words in 32 bits."""
+    place = weight.packed.device
+    return place.type != "cpu" and weight.packed.numel() < MANY_BYTES and ring.supported(target_of(place))
 
 
 def _hopper() -> Any:

@@ -11,15 +11,16 @@ import pytest
 import torch
 import triton
 
-from kernels.matvec_w4 import matvec_w4
+from kernels.matvec_w4 import _fits_hopper, matvec_w4
 from kernels.moe_integer import moe_w4a8_integer
 from kernels.moe_w4a8 import moe_w4a8
+from kernels.quantize import random_weight
 from kernels.shapes import GPT_OSS_120B, MIXTRAL_8X7B, QWEN35_35B, Shape
 from kernels.suite.gemm_problems import integer_problem
 from kernels.suite.problems import moe_problem
 from kernels.suite.test_matvec import matvec_problem
 from kernels.target import INTERPRETER, Target, overlap, overlaps
-from perfsuite.static.offline import Compiled, compile_op
+from perfsuite.static.offline import Compiled, absent_gpu, compile_op
 
 pytestmark = pytest.mark.filterwarnings("ignore:no tiles are tuned")
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100")
@@ -99,6 +100,16 @@ def test_no_kernel_of_the_whole_op_spills(case: tuple[Shape, int, int, int, str]
 def test_the_dense_product_spills_nowhere(group: int, target: str) -> None:
     assert names(matvec(target, group)) == ["_matvec"]
     assert spilled(matvec(target, group)) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "millions", "fits"), [("sm_90", 8, True), ("sm_90", 9, False), ("sm_89", 1, False)]
+)
+def test_hoppers_dense_product_is_for_weights_whose_words_32_bits_count(
+    target: str, millions: int, fits: bool
+) -> None:
+    with absent_gpu(target), torch.device("meta"):
+        assert _fits_hopper(random_weight(1, millions * 1_000_000, 2048, 128)) is fits
 
 
 @pytest.mark.parametrize("target", TARGETS)
