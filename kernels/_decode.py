@@ -12,6 +12,9 @@ import triton.language as tl
 
 from kernels._quantize import abs_bits, scale_of, to_bf16, to_int8
 
+DOWN_TILE = tl.constexpr(16)
+"""Columns of silu(gate) · up that share a scale, the words of a thread: its tails are long."""
+
 
 @triton.jit
 def dot4(packed, x_low, x_high, PTX: tl.constexpr):
@@ -192,6 +195,12 @@ def products(
     shape: tl.constexpr = (LANES, TILES, RB, PIECES, 4 // PIECES, 4)
     x_low = x_low[None, :, None, :]
     x_high = x_high[None, :, None, :]
+    SCALES: tl.constexpr = s_low.shape[3]
+    if SCALES > 1 and SCALES < PIECES:
+        spread: tl.constexpr = (LANES, TILES, RB, SCALES, PIECES // SCALES)
+        whole: tl.constexpr = (LANES, TILES, RB, PIECES)
+        s_low = tl.reshape(tl.broadcast_to(s_low[:, :, :, :, None], spread), whole)
+        s_high = tl.reshape(tl.broadcast_to(s_high[:, :, :, :, None], spread), whole)
     scale_low = (s_low.to(tl.float32) * xs_low[None, :, None, :])[:, :, :, :, None]
     if JOINT:
         dot = tl.sum(tl.reshape(dot8(words, x_low, x_high, PTX), shape), axis=5)
@@ -320,7 +329,6 @@ def _down(
     TOP_K: tl.constexpr,
     # meta
     GROUP: tl.constexpr,
-    ACT_TILE: tl.constexpr,
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
     TILES: tl.constexpr,
@@ -331,8 +339,7 @@ def _down(
     T: tl.constexpr = K_PADDED // 128
     TOTAL: tl.constexpr = TOP_K * T
     STEPS: tl.constexpr = (TOTAL + TILES - 1) // TILES
-    PIECES: tl.constexpr = 2 if (GROUP == 32 or ACT_TILE == 32) else 1
-    JOINT: tl.constexpr = GROUP == 128 and ACT_TILE == 128
+    PIECES: tl.constexpr = 64 // DOWN_TILE
     BLOCKS: tl.constexpr = (N + ROWS - 1) // ROWS
     token = tl.program_id(0) // BLOCKS
     block = tl.program_id(0) % BLOCKS
@@ -349,7 +356,7 @@ def _down(
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     low, high = load_x(act_ptr, slot, number % T, live, K)
-    acc = tl.zeros((LANES, TILES, ROWS // LANES, PIECES, 4 // PIECES), tl.float32)
+    acc = tl.zeros((LANES, TILES, ROWS // LANES, PIECES, 1), tl.float32)
     for step in range(STEPS):
         if STEPS > 1:
             # What the next step needs is under way during this one.
@@ -361,10 +368,10 @@ def _down(
             )
             low_ahead, high_ahead = load_x(act_ptr, slot, ahead % T, live, K)
             tl.debug_barrier()
-        x_low, x_high, xs_low, xs_high = quantized(low, high, ACT_TILE, PTX)
+        x_low, x_high, xs_low, xs_high = quantized(low, high, DOWN_TILE, PTX)
         xs_low *= router[:, None]
         xs_high *= router[:, None]
-        acc += products(words, s_low, s_high, x_low, x_high, xs_low, xs_high, JOINT, PIECES, PTX)
+        acc += products(words, s_low, s_high, x_low, x_high, xs_low, xs_high, False, PIECES, PTX)
         if STEPS > 1:
             words, s_low, s_high, router = words_ahead, s_low_ahead, s_high_ahead, router_ahead
             low, high = low_ahead, high_ahead

@@ -68,7 +68,8 @@ def decode_gate_up(
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
-    tokens, top_k = _checked({"x": x, "w1": w1}, topk_ids, act_tile, tile)
+    require_choice("act_tile", act_tile, ACT_TILES)
+    tokens, top_k = _checked({"x": x, "w1": w1}, topk_ids, tile)
     experts, rows, hidden = w1.shape
     require_shape("x", x.shape, (tokens, hidden))
     if rows % 2:
@@ -76,10 +77,10 @@ def decode_gate_up(
     inter = rows // 2
     act = x.new_empty(tokens * top_k, inter)
     if act.numel():
-        sizes = {"EXPERTS": experts, "INTER": inter, "K": hidden, "TOP_K": top_k}
+        sizes = {"EXPERTS": experts, "INTER": inter, "K": hidden, "TOP_K": top_k, "ACT_TILE": act_tile}
         arguments = (x, words(w1), w1.scales, topk_ids, act)
         grid = (tokens * top_k * -(-inter // tile.rows),)
-        launch(device_code._gate_up, grid, x.device, *arguments, **sizes, **meta(x, w1, act_tile, tile))
+        launch(device_code._gate_up, grid, x.device, *arguments, **sizes, **meta(x, w1, tile))
     return act
 
 
@@ -90,7 +91,6 @@ def decode_down(
     topk_ids: torch.Tensor,
     out: torch.Tensor,
     *,
-    act_tile: int,
     tile: DecodeTile,
 ) -> None:
     """out[token] = Σ over its slots of weight · w2[expert] · act[slot], summed in registers.
@@ -99,18 +99,19 @@ def decode_down(
     while that still runs (it has itself waited for whatever made them).
 
     Args:
-        act: bf16 [tokens · top_k, inter], contiguous; quantized to INT8 inside.
+        act: bf16 [tokens · top_k, inter], contiguous; quantized to INT8 inside, with a scale for each 16
+            columns whatever `act_tile` the first product has: most of the error is made here, and a single
+            token has no others to be averaged with.
         w2: packed [experts, hidden, inter].
         topk_weights: fp32 [tokens, top_k], contiguous.
         topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
         out: bf16 [tokens, hidden], contiguous: the result.
-        act_tile: columns of act that share a scale: 32 or 128.
         tile: how to cut the work.
 
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
-    tokens, top_k = _checked({"act": act, "w2": w2}, topk_ids, act_tile, tile)
+    tokens, top_k = _checked({"act": act, "w2": w2}, topk_ids, tile)
     experts, hidden, inter = w2.shape
     require_shape("act", act.shape, (tokens * top_k, inter))
     require_tensor("topk_weights", topk_weights, torch.float32, 2, act.device)
@@ -121,7 +122,7 @@ def decode_down(
         sizes = {"EXPERTS": experts, "N": hidden, "K": inter, "TOP_K": top_k}
         arguments = (act, words(w2), w2.scales, topk_weights, topk_ids, out)
         grid = (tokens * -(-hidden // tile.rows),)
-        launch(device_code._down, grid, act.device, *arguments, **sizes, **meta(act, w2, act_tile, tile))
+        launch(device_code._down, grid, act.device, *arguments, **sizes, **meta(act, w2, tile))
 
 
 def words(weight: PackedWeight) -> torch.Tensor:
@@ -129,13 +130,12 @@ def words(weight: PackedWeight) -> torch.Tensor:
     return weight.packed.view(torch.int32)
 
 
-def meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile) -> dict[str, object]:
-    """What both kernels are compiled for beyond the shape."""
+def meta(x: torch.Tensor, weight: PackedWeight, tile: DecodeTile) -> dict[str, object]:
+    """What all kernels of few rows are compiled for beyond the shape."""
     target = target_of(x.device)
     return {
         "K_PADDED": weight.packed.shape[1] * 128,
         "GROUP": weight.group,
-        "ACT_TILE": act_tile,
         "ROWS": tile.rows,
         "LANES": tile.lanes,
         "TILES": tile.tiles,
@@ -146,12 +146,9 @@ def meta(x: torch.Tensor, weight: PackedWeight, act_tile: int, tile: DecodeTile)
     }
 
 
-def _checked(
-    operands: Mapping[str, Any], topk_ids: torch.Tensor, act_tile: int, tile: DecodeTile
-) -> tuple[int, int]:
+def _checked(operands: Mapping[str, Any], topk_ids: torch.Tensor, tile: DecodeTile) -> tuple[int, int]:
     """(tokens, top_k). `operands`: rows and packed weights, by their names."""
     (name, rows), (weight_name, weight) = operands.items()
-    require_choice("act_tile", act_tile, ACT_TILES)
     require_type("tile", tile, DecodeTile)
     require_type(weight_name, weight, PackedWeight, ": see pack_int4")
     require_sizes(f"{weight_name}.shape", weight.shape)

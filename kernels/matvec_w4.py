@@ -69,7 +69,7 @@ def matvec_w4(
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")
     grid = (-(-rows // tile.rows) * x.shape[0],)
-    kernel, options = portable._matvec, meta(x, weight, act_tile, tile)
+    kernel, options = portable._matvec, {"ACT_TILE": act_tile, **meta(x, weight, tile)}
     if hopper and tile.lanes == 8 and tile.tiles >= tile.warps:
         kernel, options = _hopper(), _hopper_meta(x, weight, act_tile, tile)
     launch(kernel, grid, x.device, *arguments, N=rows, K=k, **options)

@@ -294,7 +294,7 @@ def _gemm_call(inputs: dict[str, Any], plan: Plan, gemm: str) -> Callable[[], ob
         if gemm == "gemm1":
             return first
         weights, out = inputs["topk_weights"], torch.empty_like(x)
-        return partial(decode_down, first(), w2, weights, ids, out, act_tile=act_tile, tile=down)
+        return partial(decode_down, first(), w2, weights, ids, out, tile=down)
     if inputs["variant"] == "in_loop":
         routing = align_experts(ids, w1.shape[0], plan.block_m)
         first = partial(op.grouped_gemm, x, None, w1, routing, act_tile, up, top_k=ids.shape[1])

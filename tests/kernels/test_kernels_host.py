@@ -164,7 +164,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         r"w1\.shape has shape \(0,",
     ),
     (
-        lambda: decode_down(X, W1, torch.ones(4, 2), IDS, X, act_tile=32, tile=DECODE_TILE),
+        lambda: decode_down(X, W1, torch.ones(4, 2), IDS, X, tile=DECODE_TILE),
         ValueError,
         r"act has shape \(4, 64\)",
     ),

@@ -30,8 +30,8 @@ def quantized_twin(
 ) -> torch.Tensor:
     """The whole op with the activations quantized as the kernels quantize them, slot by slot."""
 
-    def rounded(rows: torch.Tensor) -> torch.Tensor:
-        return reference.dequantize_rows(*reference.quantize_rows(rows, act_tile), act_tile)
+    def rounded(rows: torch.Tensor, tile: int = act_tile) -> torch.Tensor:
+        return reference.dequantize_rows(*reference.quantize_rows(rows, tile), tile)
 
     experts = ids.flatten()
     rows = rounded(x).repeat_interleave(ids.shape[1], dim=0)
@@ -40,7 +40,8 @@ def quantized_twin(
     # Of a few tokens SiLU is part of the first product, of others it reads bf16 …
     acts = reference.silu_mul(hidden if slots else hidden.bfloat16())
     # … and only where rows are quantized by themselves does SiLU not write bf16.
-    acts = rounded(acts.bfloat16() if slots or variant == "in_loop" else acts)
+    acts = acts.bfloat16() if slots or variant == "in_loop" else acts
+    acts = rounded(acts, 16 if slots else act_tile)
     y = torch.einsum("snk,sk->sn", unpack_int4(w2)[experts], acts)
     return (y.view(*ids.shape, -1) * weights.unsqueeze(-1)).sum(1)
 
