@@ -40,7 +40,10 @@ INTERPRETER = Target("cpu", "")
 
 
 def target_of(device: torch.device) -> Target:
-    """What a launch on `device` compiles for. Meta tensors: the active driver's GPU, if there is one.
+    """What a launch on `device` compiles for.
+
+    Meta tensors: the GPU for which something compiles just now without launching, named if it is there;
+    otherwise nothing is launched, as if for the interpreter.
 
     Raises:
         ValueError: tensors on the CPU while Triton's interpreter is off.
@@ -53,7 +56,10 @@ def target_of(device: torch.device) -> Target:
         )
     if device.type == "meta" and not _compiles():
         return INTERPRETER
-    found = triton.runtime.driver.active.get_current_target()
+    driver = triton.runtime.driver.active
+    found = driver.get_current_target()
+    if device.type == "meta":
+        device = driver.get_active_torch_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return Target(str(found.backend), str(found.arch), name)
 

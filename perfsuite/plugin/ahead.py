@@ -59,6 +59,11 @@ class CompileClock:
         if self._others is not None:
             self._others(times=times, cache_hit=cache_hit, **more)
 
+    def reset(self) -> None:
+        """Forget what was compiled so far."""
+        self.kernels = self.cached = 0
+        self.seconds = 0.0
+
     def of(self, kernels: int) -> float | None:
         """Seconds for a case with so many distinct kernels, None unless every one was compiled just now.
 
@@ -71,8 +76,14 @@ def compile_case(spec: Spec, target: str | None) -> CompiledCode:
     """One call's launches for `target`, or for the GPU at hand (None), compiled but not run."""
     from perfsuite.static.offline import compile_launches
 
+    def make() -> object:
+        """Inputs may depend on the target, as tiles do; making them may compile, which is not the case's."""
+        made = spec.make(0, "meta")
+        clock.reset()
+        return made
+
     with listening() as clock:
-        launches = compile_launches(spec.function, spec.make(0, "meta"), target)
+        launches = compile_launches(spec.function, make, target)
     return CompiledCode(launches, clock.of(len({kernel.hash for kernel in launches.kernels})))
 
 

@@ -70,7 +70,8 @@ def compile_op(
 
     Args:
         function: an op; it must not read values of tensors.
-        arguments: its positional arguments, or keyword arguments as a mapping; tensors on `meta`.
+        arguments: its positional arguments, or keyword arguments as a mapping; tensors on `meta`. Or what
+            makes them: it is called where the target can be seen, and what it launches is not the op's.
         target: `sm_90`, `gfx942`, …; None compiles for the GPU that is there, which is left alone.
 
     Raises:
@@ -81,18 +82,27 @@ def compile_op(
     import torch
 
     place = absent_gpu(target) if target is not None else _present_gpu()
-    with place, record_launches() as recorder, torch.device("meta"):
-        try:
-            _call(function, arguments)
-        except PerfsuiteError:
-            raise
-        except Exception as error:
-            cause = f"{type(error).__name__}: {_last_lines(str(error))}"
-            raise HostFailure(
-                f"the host code does not run on meta tensors: {cause}",
-                "keep it free of tensor values, synchronization and questions to torch.cuda",
-            ) from error
+    with place, torch.device("meta"):
+        with _told("the code that makes the arguments"):
+            made = arguments() if callable(arguments) else arguments
+        with record_launches() as recorder, _told("the host code"):
+            _call(function, made)
     return Compiled(recorder.launches(), dict(recorder.binaries))
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Says of what is no error of ours where it came from."""
+    try:
+        yield
+    except PerfsuiteError:
+        raise
+    except Exception as error:
+        cause = f"{type(error).__name__}: {_last_lines(str(error))}"
+        raise HostFailure(
+            f"{what} does not run on meta tensors: {cause}",
+            "keep it free of tensor values, synchronization and questions to torch.cuda",
+        ) from error
 
 
 @contextmanager

@@ -20,8 +20,11 @@ from kernels.quantize import random_weight
 from kernels.shapes import COMPARED, DEEPSEEK_V3, QWEN35_35B, SHAPES
 from kernels.stack import Generation, describe, layers_that_fit, main, moe_stack, report
 from kernels.suite import problems
+from kernels.suite.gemm_problems import down, gate_up, gemm_problem
 from kernels.suite.test_correctness import CONFIGURATIONS
+from perfsuite.plugin.ahead import AheadPlayer
 from perfsuite.plugin.cases import Case, case_of
+from perfsuite.plugin.spec import Spec
 from perfsuite.static.offline import compile_launches
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +169,19 @@ def test_a_stack_passes_with_errors_that_add_up_like_noise() -> None:
     assert problems.stack_gate(QWEN35_35B) == pytest.approx(0.038, abs=1e-3)
     toy = replace(QWEN35_35B, hidden=256, inter=64, layers=2)
     assert problems.stack_gate(toy) == pytest.approx(0.017, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:no tiles are tuned")
+@pytest.mark.parametrize(("target", "name"), [("sm_80", "_gemm"), ("sm_90", "_grouped")])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_gemm_alone_is_compiled_with_the_tiles_that_run(target: str, name: str, second: bool) -> None:
+    """Those of the target, not of whatever makes its inputs."""
+    problem = gemm_problem(QWEN35_35B, 2048, 128, 128, second=second)
+    spec = Spec(down if second else gate_up, problem.inputs, problem.reference, tolerance=problem.tolerance)
+    launched = AheadPlayer(spec, target).compile().launches.kernels
+    silu = ["_silu_mul"] if name == "_gemm" and not second else []
+    assert [kernel.name for kernel in launched] == [name, *silu]
+    assert not any(kernel.spills for kernel in launched)
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_89", "sm_90", "sm_100"])

@@ -80,6 +80,22 @@ def test_a_failure_of_ptxas_shows_what_it_said(
     assert "ld.global" not in capfd.readouterr().out, "the whole PTX is not for the terminal"
 
 
+def test_what_makes_the_arguments_sees_the_target_and_is_not_part_of_the_op(meta: Meta) -> None:
+    seen = []
+
+    def make() -> tuple[torch.Tensor, ...]:
+        seen.append(driver.active.get_current_target().arch)
+        static_ops.matmul(meta(64, 64), meta(64, 64))
+        return (meta(100),)
+
+    assert [kernel.name for kernel in compile_launches(static_ops.scale, make, "sm_80").kernels] == [
+        "scale_kernel"
+    ]
+    assert seen == [80]
+    with pytest.raises(HostFailure, match="makes the arguments does not run on meta tensors"):
+        compile_launches(static_ops.scale, lambda: meta(1).item(), "sm_80")
+
+
 def test_host_code_that_reads_values_fails_by_name(meta: Meta) -> None:
     with pytest.raises(HostFailure, match="meta tensors"):
         compile_launches(lambda x: x.sum().item(), (meta(8),), "sm_90")
