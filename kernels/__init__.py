@@ -29,7 +29,10 @@ __all__ = [  # noqa: PLE0604 (names of `_HOMES`, resolved by `__getattr__`)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'kernels' has no attribute {name!r}; its ops are {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'kernels' has no attribute {name!r}; its ops are {', '.join(__all__)}, and those with a "
+            "module of their own, as `from kernels.moe_w4a8 import moe_w4a8`"
+        )
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -129,6 +129,9 @@ def quantized(low, high, ACT_TILE: tl.constexpr, PTX: tl.constexpr):
         bits_high = bits_low
     scale_low, inverse_low = scale_of(bits_low)
     scale_high, inverse_high = scale_of(bits_high)
+    # Infinity has no code: not a number.
+    scale_low += scale_low * 0.0
+    scale_high += scale_high * 0.0
     flat: tl.constexpr = (TILES, 64)
     low_inverse = tl.reshape(tl.broadcast_to(inverse_low[:, :, None], shape), flat)
     high_inverse = tl.reshape(tl.broadcast_to(inverse_high[:, :, None], shape), flat)

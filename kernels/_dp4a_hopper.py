@@ -70,13 +70,14 @@ def _share(half, bits, words, scales, factor, FACTORS: gl.constexpr, UNIT: gl.co
     """Codes of half of each tile, and the largest magnitude · factor · UNIT for each 16, for all."""
     LAYOUT: gl.constexpr = half.type.layout
     largest = bits.to(gl.float32, bitcast=True)
-    # Below 1e-36 the reciprocal would overflow.
+    # Below 1e-36 the reciprocal would overflow; of a sixteenth it does not underflow above 8.5e37 either.
     inverse = gl.inline_asm_elementwise(
-        "rcp.approx.ftz.f32 $0, $1;", "=f,f", [gl.maximum(largest, 1e-36)], gl.float32, True, 1
+        "rcp.approx.ftz.f32 $0, $1;", "=f,f", [gl.maximum(largest, 1e-36) * 0.0625], gl.float32, True, 1
     )
-    codes = _codes(half, gl.convert_layout(_spread(inverse * 127.0, 64), LAYOUT))
+    codes = _codes(half, gl.convert_layout(_spread(inverse * (127.0 / 16.0), 64), LAYOUT))
     words.store(codes)
-    scale = largest * UNIT
+    # Infinity has no code: not a number.
+    scale = largest * UNIT + largest * 0.0
     if FACTORS:
         scale *= gl.convert_layout(factor, gl.SliceLayout(1, largest.type.layout))[:, None]
     scales.store(_spread(scale, 4))

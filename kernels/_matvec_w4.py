@@ -40,8 +40,10 @@ def _matvec(
     only = tl.zeros((TILES,), tl.int64)
     # Rows past the end read the last one again; they are not stored.
     safe = row if N % ROWS == 0 else tl.minimum(row, N - 1)
-    words = load_words(w_ptr, only, tile, safe, live, N, K_PADDED)
-    s_low, s_high = load_scales(w_scale_ptr, only, tile, safe, live, N, K_PADDED, GROUP)
+    # A dense weight may have more words than 32 bits count.
+    wide = tile.to(tl.int64)
+    words = load_words(w_ptr, only, wide, safe, live, N, K_PADDED)
+    s_low, s_high = load_scales(w_scale_ptr, only, wide, safe, live, N, K_PADDED, GROUP)
     if OVERLAP:
         # The next launch may load its weights already: it waits for this one, as this one does for the last.
         tl.extra.cuda.gdc_launch_dependents()

@@ -27,7 +27,8 @@ def _next_tile(tables, tiles, N_TILES: gl.constexpr):
         False,
         1,
     )
-    some = gl.minimum(tile, tiles - 1) // N_TILES
+    # Of no tiles at all, too, something is read.
+    some = gl.maximum(gl.minimum(tile, tiles - 1), 0) // N_TILES
     expert = gl.load(expert_ptr + some)
     first = gl.load(first_ptr + some)
     blocks = gl.load(of_expert_ptr + some)

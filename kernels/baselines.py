@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kernels.checks import require_choices, require_shape, require_sizes, require_tensor
+from kernels.checks import require_choices, require_ids, require_shape, require_sizes, require_tensor
 
 
 def moe_grouped_bf16(
@@ -13,6 +13,8 @@ def moe_grouped_bf16(
     w2: torch.Tensor,
     topk_weights: torch.Tensor,
     topk_ids: torch.Tensor,
+    *,
+    debug: bool = False,
 ) -> torch.Tensor:
     """`kernels.moe_w4a8` with bf16 weights: torch's own operators alone, sorted on the device.
 
@@ -24,7 +26,8 @@ def moe_grouped_bf16(
         w1: bf16 [experts, 2 · inter, hidden], contiguous; gate rows, then up rows.
         w2: bf16 [experts, hidden, inter], contiguous.
         topk_weights: fp32 [tokens, top_k], contiguous.
-        topk_ids: int64 [tokens, top_k], contiguous, each in [0, experts).
+        topk_ids: int64 [tokens, top_k], contiguous, each in [0, experts): with others the result is wrong.
+        debug: refuse such ids. This reads them on the host: not for a CUDA graph.
 
     Returns:
         bf16 [tokens, hidden], with a relative RMS error of about 0.5 %.
@@ -34,6 +37,8 @@ def moe_grouped_bf16(
         ValueError: shapes or devices that do not fit, by name.
     """
     _check(x, w1, w2, topk_weights, topk_ids)
+    if debug:
+        require_ids(topk_ids, w1.shape[0])
     (tokens, hidden), top_k, experts = x.shape, topk_ids.shape[1], w1.shape[0]
     ids, slots = topk_ids.flatten().sort()
     ends = torch.searchsorted(ids, torch.arange(experts, device=x.device), right=True, out_int32=True)

@@ -51,8 +51,12 @@ def require_shape(name: str, found: Iterable[int], wanted: Iterable[int]) -> Non
 def require_type(name: str, found: object, wanted: type, hint: str = "") -> None:
     """Raises TypeError where `found` is no `wanted`; `hint`: how to come by one."""
     if not isinstance(found, wanted):
-        article = "an" if wanted.__name__[0] in "AEIO" else "a"
-        raise TypeError(f"{name} is a {type(found).__name__}; it must be {article} {wanted.__name__}{hint}")
+        is_a, must_be = (_with_article(kind.__name__) for kind in (type(found), wanted))
+        raise TypeError(f"{name} is {is_a}; it must be {must_be}{hint}")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIO' else 'a'} {noun}"
 
 
 def require_sizes(name: str, shape: Iterable[int]) -> None:
@@ -78,11 +82,12 @@ def require_layer(x: torch.Tensor, w1: Packed, w2: Packed, weights: torch.Tensor
         if weight.packed.device != x.device:
             raise ValueError(f"{name} is on {weight.packed.device}, x on {x.device}")
         require_sizes(f"{name}.shape", weight.shape)
-    tokens, hidden = x.shape
-    experts, inter = w1.shape[0], w2.shape[2]
+    # The layer by itself first: x alone may be of another.
+    (experts, _, hidden), inter = w1.shape, w2.shape[2]
     require_shape("w1.shape", w1.shape, (experts, 2 * inter, hidden))
     require_shape("w2.shape", w2.shape, (experts, hidden, inter))
-    require_choices(weights, ids, tokens, x.device)
+    require_shape("x", x.shape, (x.shape[0], hidden))
+    require_choices(weights, ids, x.shape[0], x.device)
 
 
 def require_choices(weights: torch.Tensor, ids: torch.Tensor, tokens: int, device: torch.device) -> None:
@@ -98,16 +103,39 @@ def require_choices(weights: torch.Tensor, ids: torch.Tensor, tokens: int, devic
         raise ValueError("topk_ids has no columns: every token needs an expert")
 
 
-def require_power_of_two(name: str, found: int) -> None:
+def require_ids(ids: torch.Tensor, experts: int) -> None:
+    """Raises ValueError where an id is outside [0, experts). Asks the host: not for a CUDA graph."""
+    wrong = ((ids < 0) | (ids >= experts)).nonzero()
+    if wrong.numel():
+        token, choice = wrong[0].tolist()
+        raise ValueError(
+            f"topk_ids[{token}, {choice}] is {int(ids[token, choice])}; experts are 0 to {experts - 1} "
+            f"({wrong.shape[0]} ids are out of range)"
+        )
+
+
+def require_count(name: str, found: object, least: int = 1) -> None:
+    """Raises ValueError where `found` is no whole number from `least` on."""
+    if type(found) is not int or found < least:
+        raise ValueError(f"{name} is {found!r}; it must be a whole number from {least} on")
+
+
+def require_weight_shape(shape: object) -> None:
+    """Raises ValueError where `shape` is no (experts, N, K)."""
+    if not isinstance(shape, tuple) or len(shape) != 3 or any(type(size) is not int for size in shape):
+        raise ValueError(f"shape is {shape!r}; it must be (experts, N, K)")
+
+
+def require_power_of_two(name: str, found: object) -> None:
     """Raises ValueError where `found` is none."""
-    if not isinstance(found, int) or found < 1 or found & (found - 1):
-        raise ValueError(f"{name} is {found}; it must be a power of two")
+    if type(found) is not int or found < 1 or found & (found - 1):
+        raise ValueError(f"{name} is {found!r}; it must be a power of two")
 
 
 def require_choice(name: str, found: object, choices: Iterable[object]) -> None:
     """Raises ValueError where `found` is none of `choices`; 32.0 and True are no integers."""
     choices = tuple(choices)
-    if not any(found == choice and type(found) is type(choice) for choice in choices):
+    if not any(type(found) is type(choice) and found == choice for choice in choices):
         raise ValueError(f"{name} is {found!r}; it must be one of {', '.join(map(repr, choices))}")
 
 

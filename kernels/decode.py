@@ -15,6 +15,7 @@ import torch
 from kernels import _decode as device_code
 from kernels.checks import (
     require_choice,
+    require_count,
     require_power_of_two,
     require_shape,
     require_sizes,
@@ -23,6 +24,8 @@ from kernels.checks import (
 )
 from kernels.quantize import ACT_TILES, PackedWeight
 from kernels.target import launch, overlap, target_of
+
+MOST_WARPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,13 @@ class DecodeTile:
     registers: int | None = None
 
     def __post_init__(self) -> None:
-        require_choice("lanes", self.lanes, [lanes for lanes in (1, 2, 4, 8) if lanes <= self.rows])
         for name in ("rows", "tiles", "warps"):
             require_power_of_two(name, getattr(self, name))
+        require_choice("lanes", self.lanes, [lanes for lanes in (1, 2, 4, 8) if lanes <= self.rows])
+        if self.warps > MOST_WARPS:
+            raise ValueError(f"warps is {self.warps}; a program has at most {MOST_WARPS}")
+        if self.registers is not None:
+            require_count("registers", self.registers)
 
 
 def decode_gate_up(

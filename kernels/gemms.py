@@ -42,6 +42,8 @@ def gate_up(
         TypeError, ValueError: what is wrong, by name.
     """
     _check(rows, scales, ("w1", w1), routing, act_tile, plan)
+    if not rows.numel():
+        return rows.new_empty(0, w1.shape[1] // 2, dtype=torch.bfloat16)
     if plan.path != "blocks":
         return _by_ring(rows, scales, w1, routing, act_tile, cast(RingTile, plan.gemm1), gated=True)
     both = grouped_gemm(rows, scales, w1, routing, act_tile, cast(Tile, plan.gemm1))
@@ -59,6 +61,8 @@ def down(
 ) -> torch.Tensor:
     """w2[expert] · row for each row that holds a slot: bf16 [rows, hidden]. Otherwise as `gate_up`."""
     _check(rows, scales, ("w2", w2), routing, act_tile, plan)
+    if not rows.numel():
+        return rows.new_empty(0, w2.shape[1], dtype=torch.bfloat16)
     if plan.path != "blocks":
         return _by_ring(rows, scales, w2, routing, act_tile, cast(RingTile, plan.gemm2), gated=False)
     return grouped_gemm(rows, scales, w2, routing, act_tile, cast(Tile, plan.gemm2))

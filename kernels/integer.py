@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-from kernels.checks import require_shape, require_tensor
+from kernels.checks import require_shape, require_tensor, require_weight_shape
 from kernels.quantize import TILE, pack_codes, padded_k
 
 MOST_MULTIPLIER = 15
-"""8 · 15 fits a byte, and K = 14336 such products of bytes fit INT32."""
+"""8 · 15 fits a byte."""
+MOST_K = (2**31 - 1) // (127 * 8 * MOST_MULTIPLIER)
+"""So many products of such a byte and a code fit INT32."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,10 @@ class IntegerWeight:
 
     Attributes:
         packed: uint8 [experts, K_padded / 128, N, 64], as of `PackedWeight`.
-        multipliers: int16 [experts, K_padded / 128, N], 1 to 15.
+        multipliers: int16 [experts, K_padded / 128, N], 1 to 15. Not checked, which would ask the GPU: with
+            larger ones products of bytes overflow.
         row_scales: fp32 [experts, N].
-        shape: (experts, N, K) of the weights; K_padded is K rounded up to 128.
+        shape: (experts, N, K) of the weights, K at most `MOST_K`; K_padded is K rounded up to 128.
     """
 
     packed: torch.Tensor
@@ -34,7 +37,10 @@ class IntegerWeight:
     shape: tuple[int, int, int]
 
     def __post_init__(self) -> None:
+        require_weight_shape(self.shape)
         experts, rows, k = self.shape
+        if k > MOST_K:
+            raise ValueError(f"K is {k}; sums of more than {MOST_K} products overflow 32 bits")
         tiles = padded_k(k) // TILE
         require_tensor("packed", self.packed, torch.uint8, 4)
         require_tensor("multipliers", self.multipliers, torch.int16, 3, self.packed.device)

@@ -34,8 +34,9 @@ def matvec_w4(
 ) -> torch.Tensor:
     """weight · x for each row of x, quantized to INT8 inside; exact integers within a tile, fp32 sums.
 
-    One launch. Where the GPU can (compute capability 9 and up) it starts while the launch before still runs,
-    and loads weights: they must not be that launch's output.
+    One launch. Where the GPU can (compute capability 9 and up) it starts while launches before still run, and
+    loads weights: they must be older than the last launch that is none of this function. After packing
+    weights on the GPU, synchronize once.
 
     Args:
         x: bf16 [tokens, K], contiguous. Every token reads the weights again, from the cache at best.
@@ -58,13 +59,14 @@ def matvec_w4(
     if experts != 1:
         raise ValueError(f"weight has {experts} experts; a dense weight has 1")
     require_shape("x", x.shape, (x.shape[0], k))
+    if tile is not None:
+        require_type("tile", tile, DecodeTile)
     y = x.new_empty(x.shape[0], rows)
     if not y.numel():
         return y
     k_tiles = weight.packed.shape[1]
     hopper = _fits_hopper(weight)
     tile = default_tile(rows, k_tiles, weight.group, hopper=hopper) if tile is None else tile
-    require_type("tile", tile, DecodeTile)
     arguments = (x, words(weight), weight.scales, y, x.shape[0])
     if tile.tiles < k_tiles:
         raise ValueError(f"tile.tiles is {tile.tiles}; it must cover the {k_tiles} tiles of K")

@@ -6,7 +6,7 @@ import torch
 
 from kernels import _integer as device_code
 from kernels import ring
-from kernels.checks import require_choice, require_layer, require_type
+from kernels.checks import require_choice, require_ids, require_layer, require_type
 from kernels.integer import IntegerWeight
 from kernels.quantize import padded_k, quantize_rows, silu_mul_quantize, whole_row
 from kernels.ring import RingTile
@@ -29,6 +29,7 @@ def moe_w4a8_integer(
     topk_ids: torch.Tensor,
     *,
     block_m: int | None = None,
+    debug: bool = False,
 ) -> torch.Tensor:
     """Σ over a token's experts of weight · w2 · (silu(gate) · up), where [gate, up] = w1 · x.
 
@@ -43,6 +44,7 @@ def moe_w4a8_integer(
         topk_weights: fp32 [tokens, top_k], contiguous.
         topk_ids: int64 [tokens, top_k], contiguous; ids outside [0, experts) contribute nothing.
         block_m: slots of a block; default: by slots per expert.
+        debug: refuse ids outside [0, experts). This reads them on the host: not for a CUDA graph.
 
     Returns:
         bf16 [tokens, hidden]. The relative RMS error against fp32 on the dequantized weights is 2.4 %
@@ -55,13 +57,15 @@ def moe_w4a8_integer(
     for name, weight in (("w1", w1), ("w2", w2)):
         require_type(name, weight, IntegerWeight, ": see pack_integer")
     require_layer(x, w1, w2, topk_weights, topk_ids)
+    if block_m is not None:
+        require_choice("block_m", block_m, BLOCK_MS)
+    experts, _, hidden = w1.shape
+    if debug:
+        require_ids(topk_ids, experts)
     out = torch.empty_like(x)
     tokens, top_k = topk_ids.shape
     if not tokens:
         return out
-    experts, _, hidden = w1.shape
-    if block_m is not None:
-        require_choice("block_m", block_m, BLOCK_MS)
     by_ring = ring.supported(target_of(x.device)) and ring.fits(hidden, w2.shape[2])
     if block_m is None:
         block_m = default_block_m(tokens * top_k / experts, by_ring=by_ring)

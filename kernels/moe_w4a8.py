@@ -11,7 +11,7 @@ import torch
 
 from kernels import _moe_w4a8 as device_code
 from kernels import ring
-from kernels.checks import require_choice, require_layer, require_type
+from kernels.checks import require_choice, require_ids, require_layer, require_type
 from kernels.decode import DecodeTile, decode_down, decode_gate_up
 from kernels.quantize import (
     ACT_TILES,
@@ -82,11 +82,13 @@ def moe_w4a8(
     """
     problem = _checked(x, w1, w2, topk_weights, topk_ids, act_tile, variant)
     if debug:
-        _require_ids(topk_ids, problem.experts)
+        require_ids(topk_ids, problem.experts)
+    if plan is not None:
+        sound(plan, problem, x.device)
     out = torch.empty_like(x)
     if not problem.m:
         return out
-    plan = plan_for(target_of(x.device), problem) if plan is None else sound(plan, problem, x.device)
+    plan = plan_for(target_of(x.device), problem) if plan is None else plan
     if plan.path == "slots":
         up, down = cast(DecodeTile, plan.gemm1), cast(DecodeTile, plan.gemm2)
         act = decode_gate_up(x, w1, topk_ids, act_tile=act_tile, tile=up)
@@ -241,17 +243,6 @@ def sound(plan: Plan, problem: Problem, device: torch.device) -> Plan:
             f"multiples of 8 above {TILE}"
         )
     return plan
-
-
-def _require_ids(topk_ids: torch.Tensor, experts: int) -> None:
-    """Asks the host: not for a CUDA graph."""
-    wrong = ((topk_ids < 0) | (topk_ids >= experts)).nonzero()
-    if wrong.numel():
-        token, choice = wrong[0].tolist()
-        raise ValueError(
-            f"topk_ids[{token}, {choice}] is {int(topk_ids[token, choice])}; experts are 0 to {experts - 1} "
-            f"({wrong.shape[0]} ids are out of range)"
-        )
 
 
 def _checked(

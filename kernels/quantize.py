@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import torch
 
 from kernels import _quantize as device_code
-from kernels.checks import require_choice, require_shape, require_tensor
+from kernels.checks import (
+    require_choice,
+    require_count,
+    require_shape,
+    require_sizes,
+    require_tensor,
+    require_weight_shape,
+)
 from kernels.target import INTERPRETED, launch, overlap, target_of
 
 TILE = 128
@@ -49,6 +56,7 @@ class PackedWeight:
 
     def __post_init__(self) -> None:
         require_choice("group", self.group, GROUPS)
+        require_weight_shape(self.shape)
         experts, rows, k = self.shape
         if k % self.group:
             raise ValueError(f"K is {k}; it must be a multiple of the group, {self.group}")
@@ -85,6 +93,7 @@ def pack_int4(weight: torch.Tensor, group: int) -> PackedWeight:
         raise TypeError(f"weight is {getattr(weight, 'dtype', type(weight))}; it must be floating point")
     if weight.dim() != 3:
         raise ValueError(f"weight has shape {tuple(weight.shape)}; it must be [experts, N, K]")
+    require_sizes("weight", weight.shape)
     require_choice("group", group, GROUPS)
     experts, rows, k = weight.shape
     if k % group:
@@ -323,6 +332,9 @@ class Cut:
     padded: int | None = None
 
     def __post_init__(self) -> None:
+        require_count("width", self.k, 0)
+        if self.padded is not None:
+            require_count("padded", self.padded, 0)
         require_choice("act_tile", self.act_tile, (*ACT_TILES, whole_row(self.width)))
         if self.width < self.k:
             raise ValueError(f"padded is {self.padded}; it must be at least the width, {self.k}")

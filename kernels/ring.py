@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kernels.checks import require_choice
+from kernels.checks import require_choice, require_count
 from kernels.integer import IntegerWeight
 from kernels.quantize import TILE, PackedWeight, padded_k
 from kernels.routing import Routing
@@ -22,6 +22,10 @@ MOST_ROWS = 64
 """Rows of a block that are copied and stored at a time."""
 OWN_TILE = 32
 """Columns of a gated result that one warp group holds: it quantizes them if they are an activation tile."""
+ALIGNMENT = 16
+"""Of what TMA copies, in bytes."""
+MOST_GATHERED = 2**31
+"""Elements of tokens that are gathered."""
 SHARED_BYTES = 227 * 1024
 """What a program of this architecture may hold."""
 
@@ -42,8 +46,7 @@ class RingTile:
 
     def __post_init__(self) -> None:
         require_choice("warp_groups", self.warp_groups, (2, 4))
-        if self.stages < 2:
-            raise ValueError(f"stages is {self.stages}; it must be at least 2")
+        require_count("stages", self.stages, 2)
 
 
 def supported(target: Target) -> bool:
@@ -54,6 +57,11 @@ def supported(target: Target) -> bool:
 def fits(hidden: int, inter: int) -> bool:
     """Whether the copies are aligned and the K-loops longer than a step: so they are in every real model."""
     return hidden % 8 == 0 and inter % 8 == 0 and min(hidden, inter) > TILE
+
+
+def gathers(tokens: int, hidden: int) -> bool:
+    """Whether so many tokens can be gathered, as `value_gemm` does: their elements are counted in 32 bits."""
+    return tokens * padded_k(hidden) <= MOST_GATHERED
 
 
 def most_stages(block_m: int, group: int, act_tile: int | None, *, gated: bool) -> int:
@@ -111,7 +119,7 @@ def value_gemm(
     """Each row times its expert's weights, by bf16 tensor cores: half their rate, and nothing to scale.
 
     Args:
-        values: bf16 [rows, K_padded], contiguous, as `quantize_rows` makes them with `values`.
+        values: bf16 [rows, K_padded], contiguous, as `quantized_values` makes them.
         quantized: return such values of the result, with an activation tile of 32: for the next GEMM. Only
             with `gated`.
         weight, routing, gated: as of `grouped_gemm`.
@@ -119,7 +127,15 @@ def value_gemm(
 
     Returns:
         bf16 [rows, N], or [rows, N / 2] if gated; quantized: K_padded of the next GEMM wide.
+
+    Raises:
+        ValueError: more tokens than can be gathered.
     """
+    if top_k and not gathers(*values.shape):
+        raise ValueError(
+            f"values has shape {tuple(values.shape)}; at most {MOST_GATHERED} elements can be gathered: "
+            "take path 'ring'"
+        )
     stages = min(tile.stages, most_stages(routing.block_m, weight.group, None, gated=gated))
     sizes = {"W_SCALES": TILE // weight.group, "X_SCALES": 0, "STAGES": stages, "WARP_GROUPS": 4}
     scales = values.new_empty(4, dtype=torch.float32)
@@ -212,6 +228,9 @@ def _descriptors(
     from triton.experimental.gluon.language import NVMMASharedLayout
     from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
+    for name, tensor in (("weight.packed", packed), ("weight's scales", group_scales)):
+        if tensor.data_ptr() % ALIGNMENT:
+            raise ValueError(f"{name} begin at no multiple of {ALIGNMENT} bytes: call .clone() on the tensor")
     n = packed.shape[2]
     tiles, groups = packed.shape[0] * packed.shape[1], group_scales.shape[0] * group_scales.shape[1]
     if gated:

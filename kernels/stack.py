@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from kernels import _stack as device_code
-from kernels.checks import count, require_shape, require_tensor
+from kernels.checks import count, require_choice, require_shape, require_tensor, require_type
 from kernels.inputs import random_routing
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.quantize import ACT_TILES, PackedWeight, random_weight
@@ -40,7 +40,9 @@ Choices = Sequence[tuple[torch.Tensor, torch.Tensor]]
 """topk_weights and topk_ids of each layer."""
 
 
-def moe_stack(x: torch.Tensor, weights: Weights, routing: Choices, *, act_tile: int = 128) -> torch.Tensor:
+def moe_stack(
+    x: torch.Tensor, weights: Weights, routing: Choices, *, act_tile: int = 128, debug: bool = False
+) -> torch.Tensor:
     """x + moe(norm(x)) for each layer in turn, normalized at the end: bf16 [tokens, hidden].
 
     Args:
@@ -48,15 +50,20 @@ def moe_stack(x: torch.Tensor, weights: Weights, routing: Choices, *, act_tile: 
         weights: w1 and w2 of each layer, as `moe_w4a8` takes them.
         routing: topk_weights and topk_ids of each layer.
         act_tile: 32 or 128.
+        debug: as of `moe_w4a8`.
 
     Raises:
         TypeError, ValueError: what is wrong, by name.
     """
+    require_choice("act_tile", act_tile, ACT_TILES)
+    for name, layers in (("weights", weights), ("routing", routing)):
+        require_type(name, layers, Sequence, " with a pair for each layer")
     if len(weights) != len(routing):
         raise ValueError(f"weights of {len(weights)} layers and routing of {len(routing)}")
     x, normed = add_rms_norm(x)
     for (w1, w2), (topk_weights, topk_ids) in zip(weights, routing, strict=True):
-        x, normed = add_rms_norm(x, moe_w4a8(normed, w1, w2, topk_weights, topk_ids, act_tile=act_tile))
+        y = moe_w4a8(normed, w1, w2, topk_weights, topk_ids, act_tile=act_tile, debug=debug)
+        x, normed = add_rms_norm(x, y)
     return normed
 
 

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kernels.checks import require_power_of_two
+from kernels.checks import require_count, require_power_of_two
 from kernels.decode import DecodeTile
-from kernels.ring import RingTile, fits, supported
+from kernels.ring import RingTile, fits, gathers, supported
 from kernels.target import Target
 
 FOLDER = Path(__file__).parent / "tuned"
@@ -39,8 +39,7 @@ class Tile:
     def __post_init__(self) -> None:
         for name in ("block_n", "warps"):
             require_power_of_two(name, getattr(self, name))
-        if self.stages < 1:
-            raise ValueError(f"stages is {self.stages}; it must be at least 1")
+        require_count("stages", self.stages)
 
 
 SAFE_TILE = Tile(64, 4, 3)
@@ -122,6 +121,8 @@ def plan_for(target: Target, problem: Problem) -> Plan:
     plan = nearest(rows, problem)
     if plan.path in RINGS and not (supported(target) and fits(problem.hidden, problem.inter)):
         return Plan("blocks", plan.block_m, SAFE_TILE, SAFE_TILE)
+    if plan.path == "ring_bf16" and not gathers(problem.m, problem.hidden):
+        return replace(plan, path="ring")
     return plan
 
 

@@ -71,9 +71,11 @@ def test_decode(group: int, act_tile: int, hidden: int, inter: int, up: DecodeTi
     assert rms_error(out, reference.moe_w4a8(x, w1, w2, weights, ids)) < 0.03
 
 
-def test_a_token_that_is_not_a_number_stays_alone() -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_token_that_is_not_a_number_stays_alone(value: float) -> None:
+    """Infinity has no code, and is none any more."""
     x, weights, ids = inputs(2, 128, 4, 2)
-    x[0, 77] = float("nan")
+    x[0, 77] = value
     w1, w2 = random_weight(4, 256, 128, 128), random_weight(4, 128, 128, 128)
     out = torch.empty_like(x)
     decode_down(decode_gate_up(x, w1, ids, act_tile=128, tile=TILE), w2, weights, ids, out, tile=TILE)
