@@ -342,13 +342,22 @@ def _order(problem: Problem) -> tuple[object, ...]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Sweep and write the table of this GPU."""
     parser = argparse.ArgumentParser(prog="python -m kernels.tuning", description=__doc__)
-    parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=[QWEN35_35B.name])
-    parser.add_argument("--tokens", nargs="+", type=count, default=TOKENS, help="default: %(default)s")
+    parser.add_argument(
+        "--shapes",
+        nargs="+",
+        choices=sorted(SHAPES),
+        default=[QWEN35_35B.name],
+        help=f"default: {QWEN35_35B.name}",
+    )
+    several = " ".join(map(str, TOKENS))
+    parser.add_argument("--tokens", nargs="+", type=count, default=TOKENS, help=f"default: {several}")
     parser.add_argument(
         "--modes", nargs="+", type=int, choices=range(len(MODES)), default=range(len(MODES)), help=MODES_HELP
     )
     parser.add_argument("--out", type=Path, help="default: kernels/tuned/<GPU>.json")
-    parser.add_argument("--seconds", type=seconds, default=1800, help="start no further row after this")
+    parser.add_argument(
+        "--seconds", type=seconds, default=1800, help="start no further row after this; default: %(default)s"
+    )
     parser.add_argument("--processes", type=count, default=8, help="that compile")
     options = parser.parse_args(arguments)
     if options.out is not None and options.out.is_dir():
@@ -363,6 +372,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     works = [work for work in works if work.group in work.shape.groups]
     if not works:
         parser.error("none of these shapes has a group of these modes")
+    try:
+        old = load_table(path).rows if path.exists() else ()
+    except ValueError as error:
+        parser.error(
+            f"{path} cannot be read and would be lost; move it away, or name another --out ({error})"
+        )
     target = target_of(torch.device("cuda"))
     compile_all(works, target, options.processes)
     print(f"compiled; {deadline - time.monotonic():.0f} s left", flush=True)
@@ -370,7 +385,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = sweep(works, target, lambda text: print(text, flush=True), deadline)
     if not rows:
         parser.exit(3, "nothing was measured: the time was too short\n")
-    old = load_table(path).rows if path.exists() else ()
     arch = f"{capability[0]}{capability[1]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dump_table(Table(name, arch, tuple(merged(old, rows)))))

@@ -153,7 +153,11 @@ def choose_table(tables: Sequence[Table], target: Target) -> Table | None:
         return None
     table = min(tables, key=lambda table: abs(int(table.arch) - int(target.arch)))
     if target.name or table.arch != target.arch:
-        _notice(f"no tiles are tuned for {target.name or 'sm_' + target.arch}; it gets those of {table.gpu}")
+        others = (
+            "" if table.arch == target.arch else ", and safe ones where those are for its architecture alone"
+        )
+        name = target.name or "sm_" + target.arch
+        _notice(f"no tiles are tuned for {name}; it gets those of {table.gpu}{others}")
     return table
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from kernels.moe_integer import moe_w4a8_integer
 from kernels.moe_w4a8 import moe_w4a8
 from kernels.shapes import COMPARED, DECODE, MIXTRAL_8X7B, PREFILL, QWEN35_35B, Shape
 from kernels.suite.gemm_problems import integer_problem
-from kernels.suite.problems import moe_problem
+from kernels.suite.problems import moe_problem, planned
 
 ACT_TILE = {32: 32, 128: 128}
 """Activation tile of a group: llama.cpp's for the small group, the fast one for the large."""
@@ -64,6 +65,21 @@ def test_baseline(gpu_benchmark: Any, shape: Shape, m: int, group: int, variant:
     """What the hoist is measured against: activations quantized in the K-loop."""
     problem = moe_problem(shape, m, group, act_tile=ACT_TILE[group], variant=variant)
     gpu_benchmark(moe_w4a8, **problem.arguments())
+
+
+def moe_portable(**made: Any) -> torch.Tensor:
+    """`moe_w4a8` by the portable GEMM, with the tiles of its in-loop variant."""
+    return moe_w4a8(**made, plan=planned(made, "in_loop"))
+
+
+@full
+@shapes
+@pytest.mark.parametrize("m", COMPARED[QWEN35_35B], ids="m={}".format)
+@groups
+def test_portable(gpu_benchmark: Any, shape: Shape, m: int, group: int) -> None:
+    """What the hoist alone gains: the same GEMM with the same tiles as `test_baseline`, quantized before."""
+    problem = moe_problem(shape, m, group, act_tile=ACT_TILE[group])
+    gpu_benchmark(moe_portable, **problem.arguments())
 
 
 @full

@@ -8,27 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from kernels import tuning
 from kernels.moe_w4a8 import moe_w4a8
-from kernels.quantize import PackedWeight
 from kernels.shapes import QWEN35_35B, Shape
-from kernels.suite.problems import BenchmarkProblem, moe_problem
-from kernels.target import target_of
+from kernels.suite.problems import BenchmarkProblem, moe_problem, planned
+from kernels.tuning import with_block_m
 
 pytestmark = pytest.mark.full
 GROUP = ACT_TILE = 128
 FIRST, *OTHERS = 16, 32, 64
 
 
-def moe_in_blocks(
-    x: torch.Tensor, w1: PackedWeight, w2: PackedWeight, *, block_m: int, act_tile: int, **more: Any
-) -> torch.Tensor:
+def moe_in_blocks(*, block_m: int, **made: Any) -> torch.Tensor:
     """`moe_w4a8` with the tuned plan, but for the tokens of a block."""
-    experts, hidden, inter = w2.shape
-    top_k = more["topk_ids"].shape[1]
-    choice = tuning.Problem(x.shape[0], hidden, inter, experts, top_k, w1.group, act_tile, "hoisted")
-    plan = tuning.with_block_m(tuning.plan_for(target_of(x.device), choice), block_m)
-    return moe_w4a8(x, w1, w2, act_tile=act_tile, plan=plan, **more)
+    return moe_w4a8(**made, plan=with_block_m(planned(made, "hoisted"), block_m))
 
 
 def block_problem(shape: Shape, m: int, block_m: int) -> BenchmarkProblem:

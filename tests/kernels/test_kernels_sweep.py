@@ -6,8 +6,10 @@ import runpy
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from kernels.decode import DecodeTile
 from kernels.quantize import TILE
@@ -138,3 +140,17 @@ def test_options_that_make_no_sense_are_refused_by_name(
     with pytest.raises(SystemExit, match="2"):
         main(options.split())
     assert f"error: argument {told}" in capsys.readouterr().err
+
+
+def test_a_damaged_table_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "table.json"
+    damaged.write_text("{")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    with pytest.raises(SystemExit, match="2"):
+        main(["--out", str(damaged)])
+    assert f"{damaged} cannot be read and would be lost" in capsys.readouterr().err
+    assert damaged.read_text() == "{"
