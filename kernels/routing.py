@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from kernels import _routing as device_code
-from kernels.checks import require_power_of_two, require_shape, require_sizes, require_tensor
+from kernels.checks import require_count, require_power_of_two, require_shape, require_sizes, require_tensor
 from kernels.quantize import Cut, power_of_two, values_cut
 from kernels.target import INTERPRETED, launch, overlap, roomy, target_of
 
@@ -176,6 +176,7 @@ def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
     if not isinstance(experts, int) or experts < 1:
         raise ValueError(f"experts is {experts}; it must be a whole number from 1 on")
     require_power_of_two("block_m", block_m)
+    require_count("experts", experts)
     blocks = most_blocks(topk_ids.numel(), experts, block_m)
     new = partial(torch.empty, dtype=torch.int32, device=topk_ids.device)
     # Each row starts at a multiple of 16 bytes, whatever the number of blocks: kernels are compiled for that.

@@ -56,5 +56,8 @@ def test_all_cases_but_a_stack_without_a_fixed_point_were_right(recorded: Record
 
 
 def test_the_readme_has_the_table_that_the_report_prints(recorded: Recorded) -> None:
-    table = budgets_markdown(recorded.run, recorded.measured).strip()
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert budgets_markdown(recorded.run, recorded.measured).strip() in readme
+    canaries = [result.case for result in recorded.results if result.case.startswith("perfsuite/canary")]
+    assert len(canaries) == 3
+    assert f"for {len(recorded.results) - 3} cases and three canaries" in readme

@@ -60,6 +60,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: DecodeTile(8, 1, 64), ValueError, "warps is 64; a program has at most 32"),
     (lambda: DecodeTile(8, 1, 1, registers=-5), ValueError, "registers is -5"),
     (lambda: quantize_rows(torch.zeros(2, 128, dtype=BF16), 32, 256.0), ValueError, r"padded is 256\.0"),  # type: ignore[arg-type]
+    (lambda: align_experts(torch.zeros(2, 2).long(), True, 16), ValueError, "experts is True"),
     (lambda: pack_int4(torch.zeros(0, 4, 128), 32), ValueError, r"weight has shape \(0, 4, 128\)"),
     (lambda: replace(random_weight(1, 8, 128, 32), shape=(8, 128)), ValueError, r"shape is \(8, 128\)"),
     (lambda: replace(random_integer_weight(1, 8, 128), shape=[1, 8, 128]), ValueError, r"shape is \[1, 8"),
