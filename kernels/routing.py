@@ -173,8 +173,6 @@ def _place_tokens(ids: torch.Tensor, experts: int, routing: Routing, quantized: 
 def _unfilled(topk_ids: torch.Tensor, experts: int, block_m: int) -> Routing:
     """Checks the arguments, too."""
     require_tensor("topk_ids", topk_ids, torch.int64, 2)
-    if not isinstance(experts, int) or experts < 1:
-        raise ValueError(f"experts is {experts}; it must be a whole number from 1 on")
     require_power_of_two("block_m", block_m)
     require_count("experts", experts)
     blocks = most_blocks(topk_ids.numel(), experts, block_m)
