@@ -196,8 +196,7 @@ class _Comparing:
             timed = known(case.id, case.version, base.launches, head.launches)
         stage = "identical, checking" if same else "timed before, checking" if timed else "checking"
         self.progress.case(case.id, stage)
-        self.pairing.check(matched, same=same, timed=timed)
-        return same
+        return self.pairing.check(matched, same=same, timed=timed)
 
     def _pair(self, matched: Matched) -> None:
         """The next pair of one case: the processes are fresh for it."""

@@ -14,6 +14,11 @@ from perfsuite.model import REUSED, Block, Environment, Launches, Result, Round,
 from perfsuite.static.loop import is_listing
 from perfsuite.summary import summarize
 
+OTHER_KERNELS = (
+    "the device ran {seen}, compiled ahead were {ahead}: "
+    "what is launched depends on more than the architecture"
+)
+SHOWN_KERNELS = 4
 DOES_NOT_COMPILE = "does not compile for {target}: {message}"
 
 
@@ -35,12 +40,39 @@ def from_facts(case: CollectedCase, device: str, facts: Mapping[str, Any]) -> Re
 
 
 def with_launches(result: Result, compiled: Compiled, seen: Launches | None = None) -> Result:
-    """Machine code as compiled ahead, on both sides alike; what was seen on the device where that failed."""
+    """Machine code as compiled ahead, on both sides alike.
+
+    Where that failed, or the device was seen to launch other kernels, it is what was seen: in the latter case
+    marked as nothing that proves anything.
+    """
     if compiled.launches is not None:
         extra = {**result.extra, **_known(compile_s=compiled.compile_s)}
-        return replace(result, launches=_sound(compiled.launches), extra=extra)
+        return replace(result, launches=_sound(_checked(compiled.launches, seen)), extra=extra)
     extra = {**result.extra, "compile_message": compiled.message}
     return replace(result, launches=_sound(seen or Launches(opaque=(compiled.message,))), extra=extra)
+
+
+def agrees(result: Result, compiled: Compiled) -> bool:
+    """Whether nothing was seen to contradict what was compiled ahead."""
+    return compiled.launches is None or result.launches.order == compiled.launches.order
+
+
+def _checked(ahead: Launches, seen: Launches | None) -> Launches:
+    """`ahead`, unless the device launched other kernels.
+
+    Only their names count: of an autotuned kernel another choice runs, and torch's own operators are others
+    on meta tensors.
+    """
+    if seen is None or not _names(seen) or _names(seen) == _names(ahead):
+        return ahead
+    shown = [", ".join(list(dict.fromkeys(_names(x)))[:SHOWN_KERNELS]) or "none" for x in (seen, ahead)]
+    return replace(seen, opaque=(*seen.opaque, OTHER_KERNELS.format(seen=shown[0], ahead=shown[1])))
+
+
+def _names(launches: Launches) -> list[str]:
+    """Of the compiled kernels, one for each launch."""
+    heads = [entry.partition("(")[0] for entry in launches.order]
+    return [head.partition("#")[0] for head in heads if "#" in head]
 
 
 def _sound(launches: Launches) -> Launches:

@@ -46,16 +46,21 @@ class Pairing:
         self.base.prepare()
         self.head.prepare()
 
-    def check(self, matched: Matched, *, same: bool, timed: Timed | None = None) -> None:
+    def check(self, matched: Matched, *, same: bool, timed: Timed | None = None) -> bool:
         """Both gates; of equal machine code head's alone, base's result then only carries its launches.
 
         Args:
             timed: what was measured of this machine code before: taken over where head's gate passes.
+
+        Returns:
+            `same`, unless head was seen to launch other kernels than were compiled.
         """
         case = matched.case
         with self.settings.timings.phase("gate"):
             matched.head = self._gated(Side.HEAD, case)
             compiled = self.base.compiled(case)
+            if not outcome.agrees(matched.head, self.head.compiled(case)):
+                same, timed = False, None
             if same:
                 matched.base = outcome.with_launches(outcome.empty(case, self.device, Status.OK), compiled)
             elif timed is not None and matched.head.status is Status.OK:
@@ -65,6 +70,7 @@ class Pairing:
                 matched.head = outcome.with_blocks_of(matched.head, timed.head, timed.comparison)
             else:
                 matched.base = self._gated(Side.BASE, case)
+        return same
 
     def look(self) -> None:
         """Ask who else uses the GPU: the former processes are gone, the new ones have not touched it yet."""

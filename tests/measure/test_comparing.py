@@ -12,10 +12,11 @@ import toy_suite as toy
 from perfsuite.measure import comparing
 from perfsuite.measure.matching import Matched
 from perfsuite.measure.pairing import Pairing
+from perfsuite.measure.process import RemotePlayer
 from perfsuite.measure.schedule import Effort
 from perfsuite.measure.settings import Budget, Previous, Settings, Silent, Tree
 from perfsuite.measure.timings import Timings
-from perfsuite.model import Result, Side, Status
+from perfsuite.model import Launches, Result, Side, Status
 
 Results = dict[tuple[Side, str], Result]
 
@@ -45,6 +46,26 @@ def test_a_comment_is_identical_and_not_timed(tmp_path: Path, as_with_gpu: Setti
         assert of_base.launches.same_code(of_head.launches)
         assert of_base.blocks == of_head.blocks == ()
         assert of_head.error_rms == 0.0
+
+
+def test_equal_code_is_timed_where_the_device_was_seen_to_run_other_kernels(
+    tmp_path: Path, as_with_gpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where inputs choose tiles by the GPU's name: what was compiled ahead then says nothing."""
+    base, head = toy.write_tree(tmp_path / "base"), toy.write_tree(tmp_path / "head")
+    other = Launches(order=("_subtract#0123456789abcdef[2](n=1000)", "aten.add()"))
+    gated = RemotePlayer.gate
+    monkeypatch.setattr(RemotePlayer, "gate", lambda self: replace(gated(self), launches=other))
+    results = compare(base, head, replace(as_with_gpu, pattern="n=1"))
+    for name in Side:
+        result = results[name, "toy/right[n=1]"]
+        assert result.error_rms == 0.0, "base has a gate of its own then"
+        assert {b.pair for b in result.blocks} == {0, 1}
+        assert result.launches.order == other.order
+        assert result.launches.opaque == (
+            "the device ran _subtract, compiled ahead were _add: "
+            "what is launched depends on more than the architecture",
+        )
 
 
 def test_changed_code_is_timed_in_lockstep_pairs(tmp_path: Path, as_with_gpu: Settings) -> None:

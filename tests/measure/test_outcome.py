@@ -62,6 +62,19 @@ def test_what_is_no_listing_is_dropped_and_the_rest_of_the_launches_kept() -> No
     assert outcome.with_launches(result(), Compiled(None, "no"), told).launches == wanted
 
 
+def test_launches_that_were_seen_count_where_they_are_of_other_kernels() -> None:
+    ahead = Launches(LAUNCHES.kernels, ("aten.sort()", "_gemm#1[2](M=3)", "_silu#2[2]()"))
+    choice = Launches(LAUNCHES.kernels, ("_gemm#7[4](M=3)", "_silu#2[2](#)", "aten.topk()"))
+    assert outcome.with_launches(result(), Compiled(ahead), choice).launches == ahead
+    other = Launches(LAUNCHES.kernels, ("_ring#1[2](M=3)",), ("a stream",))
+    seen = outcome.with_launches(result(), Compiled(ahead), other)
+    assert seen.launches.order == other.order
+    assert seen.launches.opaque[0] == "a stream"
+    assert "the device ran _ring, compiled ahead were _gemm, _silu:" in seen.launches.opaque[1]
+    assert not outcome.agrees(seen, Compiled(ahead))
+    assert outcome.agrees(outcome.with_launches(result(), Compiled(ahead)), Compiled(ahead))
+
+
 def test_the_longest_listings_fit_into_what_a_trial_may_say_at_once() -> None:
     # Line ends take the most room.
     kernel = replace(LAUNCHES.kernels[0], listing="\n" * LISTINGS_BYTES)
