@@ -15,6 +15,8 @@ SUITE = ("kernels/suite", "-p", "stand_in", "-m", "not full", "-k", LARGE)
 """Without the largest configurations, which take longer than the rest together."""
 
 
+# A minute of one processor's time, which others share.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("selection", [("tests/kernels/interpreted",), SUITE], ids=["ops", "suite"])
 def test_in_the_interpreter(selection: tuple[str, ...]) -> None:
     environment = {
