@@ -27,8 +27,12 @@ def _quantized(ptrs, row_ptrs, low_at, high_at, K: tl.constexpr, PIECE: tl.const
     if ACT_TILE <= PIECE:
         low_bits = tl.max(abs_bits(low), axis=1)
         high_bits = tl.max(abs_bits(high), axis=1)
+    elif ACT_TILE == 2 * PIECE:
+        # Both pieces together are the scale's tile.
+        low_bits = tl.maximum(tl.max(abs_bits(low), axis=1), tl.max(abs_bits(high), axis=1))
+        high_bits = low_bits
     else:
-        # The scale's tile is wider than a piece: look at all of it.
+        # The scale's tile is wider than both: look at all of it.
         whole = tl.arange(0, ACT_TILE)
         start = (low_at // ACT_TILE) * ACT_TILE
         low_bits = tl.max(
