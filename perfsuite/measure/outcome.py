@@ -53,8 +53,9 @@ def with_launches(result: Result, compiled: Compiled, seen: Launches | None = No
 
 
 def agrees(result: Result, compiled: Compiled) -> bool:
-    """Whether nothing was seen to contradict what was compiled ahead."""
-    return compiled.launches is None or result.launches.order == compiled.launches.order
+    """Whether nothing was seen to contradict what was compiled ahead; where nothing ran, nothing was."""
+    ran = result.launches.order
+    return not ran or compiled.launches is None or ran == compiled.launches.order
 
 
 def _checked(ahead: Launches, seen: Launches | None) -> Launches:

@@ -73,6 +73,7 @@ def test_launches_that_were_seen_count_where_they_are_of_other_kernels() -> None
     assert "the device ran _ring, compiled ahead were _gemm, _silu:" in seen.launches.opaque[1]
     assert not outcome.agrees(seen, Compiled(ahead))
     assert outcome.agrees(outcome.with_launches(result(), Compiled(ahead)), Compiled(ahead))
+    assert outcome.agrees(result(), Compiled(ahead)), "a trial that could not be started contradicts nothing"
 
 
 def test_the_longest_listings_fit_into_what_a_trial_may_say_at_once() -> None:
